@@ -1,0 +1,3 @@
+//! The in-guest agent: policy-enforcing container runtime.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! AMD SEV-SNP reports: layout, sources, verification.

@@ -1,0 +1,3 @@
+//! cce: write, hash and check policies; verify reports; play the host.
+
+fn main() {}

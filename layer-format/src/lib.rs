@@ -1,0 +1,1 @@
+//! Container layers on disk: deterministic ext4 and dm-verity trees.

@@ -1,0 +1,1 @@
+//! Evaluates host requests against a tenant's CCE policy.

@@ -1,0 +1,1 @@
+//! Wire contracts: Kata's ttrpc services.

@@ -1,0 +1,1 @@
+//! Wire-level conformance tests for any agent.

@@ -1,0 +1,1 @@
+//! An emulated AMD secure processor that signs SNP reports with its own keys.

@@ -1,0 +1,1 @@
+//! Boots the guest image in QEMU.

@@ -1,0 +1,3 @@
+//! The one entry for people and CI.
+
+fn main() {}
