@@ -1,0 +1,106 @@
+//! The engine: one policy, its state, and the decisions over both.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::authority::Attempt;
+use crate::denial::{Denial, Refusal};
+use crate::evaluator::{Evaluator, LoadError, Staged};
+use crate::permit::{Grant, Permit, Settlement};
+use crate::request::{ReadRequest, Request};
+
+/// Judges requests against one policy. Cheap to clone; all clones share the policy's state.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    core: Arc<Core>,
+}
+
+/// What an engine and its permits share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    evaluator: Evaluator,
+    /// The state change of the outstanding permit, which commits or vanishes with it.
+    outstanding: Option<Staged>,
+    poisoned: bool,
+}
+
+impl Engine {
+    /// Loads `policy`, the exact bytes whose digest is in HOST_DATA.
+    ///
+    /// # Errors
+    ///
+    /// When the policy is no text, exceeds the limits, does not parse, or is for another API version.
+    pub fn load(policy: &[u8]) -> Result<Self, LoadError> {
+        let state = State { evaluator: Evaluator::load(policy)?, outstanding: None, poisoned: false };
+        Ok(Self { core: Arc::new(Core { state: Mutex::new(state) }) })
+    }
+
+    /// Decides `request`. An allow is a permit to carry it out, amended as policy wants it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: denied, undefined or failing policy; a poisoned guest; another change under way.
+    pub fn decide<R: Request>(&self, mut request: R) -> Result<Permit<R>, Refusal> {
+        let mut state = self.core.lock();
+        if state.outstanding.is_some() {
+            return Err(Refusal::Busy);
+        }
+        if state.poisoned && !R::TEARDOWN {
+            return Err(Refusal::Poisoned);
+        }
+        let decision = state.evaluator.judge(R::POINT, request.input())?;
+        request.amend(&decision.amendment);
+        state.outstanding = Some(decision.staged);
+        Ok(Permit::new(request, Arc::clone(&self.core)))
+    }
+
+    /// Decides a request that only reads. It does not wait for the change that is under way.
+    ///
+    /// # Errors
+    ///
+    /// When policy denies it.
+    pub fn inspect<R: ReadRequest>(&self, request: R) -> Result<Grant<R>, Denial> {
+        self.core.lock().evaluator.judge(R::POINT, request.input())?;
+        Ok(Grant::new(request))
+    }
+
+    /// The right to look at what the host offers, before a decision.
+    ///
+    /// # Errors
+    ///
+    /// In a poisoned guest, which prepares nothing any more.
+    pub fn attempt(&self) -> Result<Attempt, Refusal> {
+        if self.is_poisoned() { Err(Refusal::Poisoned) } else { Ok(Attempt(())) }
+    }
+
+    /// Whether an effect ended in an unknown state.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.core.lock().poisoned
+    }
+}
+
+impl Core {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| {
+            // A panic while deciding left the state half-done: fail closed.
+            let mut state = PoisonError::into_inner(poisoned);
+            state.poisoned = true;
+            state
+        })
+    }
+
+    pub(crate) fn settle(&self, settlement: Settlement) {
+        let mut state = self.lock();
+        let staged = state.outstanding.take();
+        match (settlement, staged) {
+            (Settlement::Done, Some(staged)) => state.evaluator.commit(staged),
+            (Settlement::Untouched, Some(_)) => {}
+            (Settlement::Unknown, _) | (_, None) => state.poisoned = true,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Containers.
+
+use super::{EnforcementPoint, Judged, ProcessSpec, Request};
+use crate::amendment::Amendment;
+use crate::name::ContainerId;
+use crate::path::GuestPath;
+
+/// What a container is to its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerKind {
+    /// The pause container, which holds the pod's namespaces.
+    Sandbox,
+    /// A container of the tenant's.
+    Workload,
+}
+
+/// A mount inside a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerMount {
+    /// Where, inside the container.
+    pub destination: GuestPath,
+    /// What: a file system's name for virtual ones, a guest path for bind mounts.
+    pub source: String,
+    /// The file-system type, `bind` for bind mounts.
+    pub fstype: String,
+    /// Options, in order.
+    pub options: Vec<String>,
+}
+
+/// Limits of a container; `None` leaves the kernel's default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resources {
+    /// Memory, in bytes.
+    pub memory_limit_bytes: Option<u64>,
+    /// CPU time per period, in microseconds.
+    pub cpu_quota_us: Option<u64>,
+    /// The period, in microseconds.
+    pub cpu_period_us: Option<u64>,
+    /// Relative CPU weight, 2 to 262,144 (cgroup v1 shares).
+    pub cpu_shares: Option<u64>,
+    /// The number of processes.
+    pub pids_limit: Option<u64>,
+}
+
+/// Creates a container on a root file system that is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateContainer {
+    /// The container; an id is never used again.
+    pub container_id: ContainerId,
+    /// What it is to its pod.
+    pub kind: ContainerKind,
+    /// Its init.
+    pub process: ProcessSpec,
+    /// The mounted overlay that is its root.
+    pub rootfs: GuestPath,
+    /// Whether the root is remounted read-only.
+    pub readonly_rootfs: bool,
+    /// Its mounts, in order.
+    pub mounts: Vec<ContainerMount>,
+    /// Whether it asks for all privileges.
+    pub privileged: bool,
+    /// Host name in its UTS namespace.
+    pub hostname: Option<super::Hostname>,
+    /// Paths hidden from it, on top of the guest's own list.
+    pub masked_paths: Vec<GuestPath>,
+    /// Paths made read-only, on top of the guest's own list.
+    pub readonly_paths: Vec<GuestPath>,
+    /// Its limits.
+    pub resources: Resources,
+    /// Whether the host may read and write its stdio: granted by policy, never asked for.
+    pub allow_stdio_access: bool,
+}
+
+/// Prefix of the paths that a policy's `sandbox://` mount sources stand for.
+pub const SANDBOX_MOUNTS_DIRECTORY: &str = "/run/gcs/sandboxMounts";
+/// Prefix of the paths that a policy's `hugepages://` mount sources stand for.
+pub const HUGE_PAGES_DIRECTORY: &str = "/run/gcs/hugepages";
+
+impl Request for CreateContainer {
+    const POINT: EnforcementPoint = EnforcementPoint::CreateContainer;
+}
+
+impl Judged for CreateContainer {
+    fn input(&self) -> serde_json::Value {
+        let mounts: Vec<serde_json::Value> = self
+            .mounts
+            .iter()
+            .map(|mount| {
+                serde_json::json!({
+                    "destination": mount.destination.as_str(),
+                    "source": mount.source,
+                    "type": mount.fstype,
+                    "options": mount.options,
+                })
+            })
+            .collect();
+        let mut input = serde_json::Map::new();
+        self.process.fill_input(&mut input);
+        let fields = serde_json::json!({
+            "containerID": self.container_id.as_str(),
+            "sandboxDir": SANDBOX_MOUNTS_DIRECTORY,
+            "hugePagesDir": HUGE_PAGES_DIRECTORY,
+            "mounts": mounts,
+            // Host-given device nodes are refused before a request exists.
+            "devices": [],
+            "privileged": self.privileged,
+            // Host-given seccomp profiles are refused before a request exists.
+            "seccompProfileSHA256": "",
+            "isSandboxContainer": self.kind == ContainerKind::Sandbox,
+        });
+        if let serde_json::Value::Object(fields) = fields {
+            input.extend(fields);
+        }
+        serde_json::Value::Object(input)
+    }
+
+    fn amend(&mut self, amendment: &Amendment) {
+        self.process.amend(amendment);
+        self.allow_stdio_access = amendment.allow_stdio_access;
+    }
+}

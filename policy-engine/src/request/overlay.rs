@@ -1,0 +1,51 @@
+//! Root file systems: layers below, scratch above.
+
+use super::{DeviceTarget, EnforcementPoint, Judged, Request};
+use crate::name::ContainerId;
+use crate::path::GuestPath;
+
+/// Assembles a container's root file system from mounted layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountOverlay {
+    /// The container it is for.
+    pub container_id: ContainerId,
+    /// The layers, topmost first, as overlayfs wants them.
+    pub layers: Vec<DeviceTarget>,
+    /// The mounted scratch that takes the writes; without one the root is read-only.
+    pub scratch: Option<GuestPath>,
+    /// Where it is mounted.
+    pub target: GuestPath,
+}
+
+impl Request for MountOverlay {
+    const POINT: EnforcementPoint = EnforcementPoint::MountOverlay;
+}
+
+impl Judged for MountOverlay {
+    fn input(&self) -> serde_json::Value {
+        let layers: Vec<&str> = self.layers.iter().map(|layer| layer.path().as_str()).collect();
+        serde_json::json!({
+            "containerID": self.container_id.as_str(),
+            "layerPaths": layers,
+            "target": self.target.as_str(),
+        })
+    }
+}
+
+/// Unmounts a container's root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnmountOverlay {
+    /// Where it is mounted.
+    pub target: GuestPath,
+}
+
+impl Request for UnmountOverlay {
+    const POINT: EnforcementPoint = EnforcementPoint::UnmountOverlay;
+    const TEARDOWN: bool = true;
+}
+
+impl Judged for UnmountOverlay {
+    fn input(&self) -> serde_json::Value {
+        serde_json::json!({ "unmountTarget": self.target.as_str() })
+    }
+}

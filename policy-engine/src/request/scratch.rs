@@ -1,0 +1,57 @@
+//! Writable space of containers.
+
+use super::{BlockSource, EnforcementPoint, Judged, Request};
+use crate::path::GuestPath;
+
+/// What scratch is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScratchBacking {
+    /// Guest memory, which the CPU encrypts.
+    Memory {
+        /// The most it may hold, in bytes.
+        size_bytes: u64,
+    },
+    /// A disk of the host's behind dm-crypt, under a key that lives and dies in guest memory.
+    EncryptedDisk {
+        /// The disk.
+        source: BlockSource,
+    },
+}
+
+/// Prepares and mounts scratch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScratchMount {
+    /// Where it is mounted.
+    pub target: GuestPath,
+    /// What it is made of.
+    pub backing: ScratchBacking,
+}
+
+impl Request for ScratchMount {
+    const POINT: EnforcementPoint = EnforcementPoint::ScratchMount;
+}
+
+impl Judged for ScratchMount {
+    fn input(&self) -> serde_json::Value {
+        // Guest memory is encrypted by the CPU and a disk by dm-crypt: there is no plaintext scratch.
+        serde_json::json!({ "target": self.target.as_str(), "encrypted": true })
+    }
+}
+
+/// Unmounts scratch; its content is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScratchUnmount {
+    /// Where it is mounted.
+    pub target: GuestPath,
+}
+
+impl Request for ScratchUnmount {
+    const POINT: EnforcementPoint = EnforcementPoint::ScratchUnmount;
+    const TEARDOWN: bool = true;
+}
+
+impl Judged for ScratchUnmount {
+    fn input(&self) -> serde_json::Value {
+        serde_json::json!({ "unmountTarget": self.target.as_str() })
+    }
+}
