@@ -1,1 +1,218 @@
-//! Recipe of the measured guest image.
+//! Recipe of the measured guest image: Debian's kernel, an initrd whose only program is the agent, and the kernel
+//! command line. The same parts give the same bytes. See `docs/decisions/0004-guest-image.md`.
+
+#![forbid(unsafe_code)]
+
+pub mod command_line;
+pub mod cpio;
+mod digest;
+pub mod kernel;
+pub mod measurement;
+pub mod modules;
+pub mod reference;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+pub use command_line::{CommandLine, Flavour};
+pub use kernel::Kernel;
+pub use measurement::{Launch, LaunchMeasurement};
+use modules::Module;
+pub use reference::ReferenceValues;
+
+use crate::{cpio::Archive, reference::ImageManifest};
+
+/// Largest initrd of an image, in bytes: what is measured stays small.
+pub const INITRD_LIMIT_BYTES: usize = 15 << 20;
+
+/// Folders that the agent mounts on, or needs before it has mounted anything.
+const MOUNT_POINTS: &[&str] = &["dev", "proc", "run", "sys", "tmp"];
+
+/// Why an image could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A part of the image does not read.
+    #[error("could not read `{}`", .path.display())]
+    Read {
+        /// The part.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The kernel modules.
+    #[error("could not collect the kernel modules")]
+    Modules(#[from] modules::ModuleError),
+    /// The agent is not one static program.
+    #[error("`{}` is not a static x86-64 ELF program: {reason}", .path.display())]
+    Agent {
+        /// The program.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The initrd.
+    #[error("could not write the initrd")]
+    Initrd(#[from] cpio::CpioError),
+    /// The initrd has grown over its limit.
+    #[error("the initrd has {size} bytes, more than {INITRD_LIMIT_BYTES}")]
+    InitrdSize {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// A JSON document does not serialise.
+    #[error("could not write `{name}`")]
+    Json {
+        /// The document.
+        name: &'static str,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An output file.
+    #[error("could not write `{}`", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The launch measurement.
+    #[error("could not compute the launch measurement")]
+    Measurement(#[from] measurement::MeasurementError),
+}
+
+/// What an image is built from.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// What the image is for.
+    pub flavour: Flavour,
+    /// The agent: one static program.
+    pub agent: PathBuf,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Number of virtual CPUs at launch; it is measured.
+    pub vcpus: u32,
+    /// The firmware to measure, where the launch has one that holds the table of digests.
+    pub firmware: Option<PathBuf>,
+    /// The folder that the image's files are written to.
+    pub output: PathBuf,
+}
+
+/// A built image: three files for the hypervisor, and what they measure to.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The kernel image.
+    pub vmlinuz: PathBuf,
+    /// The initrd, uncompressed.
+    pub initrd: PathBuf,
+    /// The kernel command line.
+    pub command_line: CommandLine,
+    /// What a tenant compares reports with.
+    pub reference: ReferenceValues,
+}
+
+/// Builds the image: `vmlinuz`, `initrd.img`, `cmdline` and `reference-values.json` in the output folder.
+///
+/// # Errors
+/// A part is missing or damaged, the agent is not static, the initrd is too large, or the output cannot be written.
+pub fn build(recipe: &Recipe) -> Result<Image, BuildError> {
+    let agent = read(&recipe.agent)?;
+    check_static(&recipe.agent, &agent)?;
+    let vmlinuz = read(&recipe.kernel.vmlinuz)?;
+    let modules = modules::collect(&recipe.kernel.modules, modules::RECIPE)?;
+    let manifest = ImageManifest::new(&recipe.kernel, &modules);
+    let initrd = initrd(agent, modules, &manifest)?;
+    if initrd.len() > INITRD_LIMIT_BYTES {
+        return Err(BuildError::InitrdSize { size: initrd.len() });
+    }
+    let command_line = CommandLine::new(recipe.flavour);
+
+    fs::create_dir_all(&recipe.output)
+        .map_err(|source| BuildError::Write { path: recipe.output.clone(), source })?;
+    let vmlinuz_path = write(&recipe.output, "vmlinuz", &vmlinuz)?;
+    let initrd_path = write(&recipe.output, "initrd.img", &initrd)?;
+    write(&recipe.output, "cmdline", command_line.as_str().as_bytes())?;
+    let launch = Launch {
+        kernel: &vmlinuz_path,
+        initrd: &initrd_path,
+        command_line: command_line.as_str(),
+        vcpus: recipe.vcpus,
+        firmware: recipe.firmware.as_deref(),
+    };
+    let measurement = launch.measure()?;
+    let reference = ReferenceValues::new(recipe, manifest, &vmlinuz, &initrd, &command_line, measurement);
+    write(&recipe.output, "reference-values.json", &json("reference-values.json", &reference)?)?;
+    Ok(Image { vmlinuz: vmlinuz_path, initrd: initrd_path, command_line, reference })
+}
+
+/// The initrd: the agent, the modules with their order, the manifest, and empty folders. Nothing else.
+fn initrd(agent: Vec<u8>, modules: Vec<Module>, manifest: &ImageManifest) -> Result<Vec<u8>, BuildError> {
+    let mut archive = Archive::default();
+    archive.file("init", 0o755, agent)?;
+    for folder in MOUNT_POINTS {
+        archive.directory(folder)?;
+    }
+    let load_order: String = modules.iter().map(|module| format!("{}.ko\n", module.name)).collect();
+    archive.file("lib/modules/load-order", 0o444, load_order.into_bytes())?;
+    for module in modules {
+        archive.file(&format!("lib/modules/{}.ko", module.name), 0o444, module.bytes)?;
+    }
+    archive.file("etc/image.json", 0o444, json("image.json", manifest)?)?;
+    Ok(archive.into_bytes()?)
+}
+
+/// A program that needs a loader would not start in a guest that has none: this says so at build time.
+/// Offsets: ELF-64 specification, file header and program header.
+fn check_static(path: &Path, program: &[u8]) -> Result<(), BuildError> {
+    const PROGRAM_INTERPRETER: u32 = 3;
+    let agent_error = |reason| BuildError::Agent { path: path.to_owned(), reason };
+    if program.get(..6) != Some(b"\x7fELF\x02\x01") {
+        return Err(agent_error("no 64-bit little-endian ELF header"));
+    }
+    if program.get(0x12..0x14) != Some(&[0x3e, 0]) {
+        return Err(agent_error("built for another machine"));
+    }
+    let field = |start: usize, len: usize| {
+        let bytes = program.get(start..start.checked_add(len)?)?;
+        bytes.iter().rev().try_fold(0_usize, |value, &byte| value.checked_mul(256)?.checked_add(byte.into()))
+    };
+    let truncated = || agent_error("cut off");
+    let table = field(0x20, 8).ok_or_else(truncated)?;
+    let entry_size = field(0x36, 2).ok_or_else(truncated)?;
+    let entries = field(0x38, 2).ok_or_else(truncated)?;
+    for index in 0..entries {
+        let start = entry_size.checked_mul(index).and_then(|offset| table.checked_add(offset));
+        let kind = start.and_then(|start| field(start, 4)).ok_or_else(truncated)?;
+        if u32::try_from(kind) == Ok(PROGRAM_INTERPRETER) {
+            return Err(agent_error("needs a loader"));
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, BuildError> {
+    let path = folder.join(name);
+    match fs::write(&path, bytes) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(BuildError::Write { path, source }),
+    }
+}
+
+/// JSON for people and programs: keys in the order of the type, a new line at the end.
+fn json(name: &'static str, document: &impl serde::Serialize) -> Result<Vec<u8>, BuildError> {
+    let mut bytes =
+        serde_json::to_vec_pretty(document).map_err(|source| BuildError::Json { name, source })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The kernel command line: measured at launch, so it is part of what a tenant trusts.
+
+use std::fmt;
+
+/// What an image is for. The two differ in one visible word of the measured command line, and in the agent binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// Reports come from the secure processor, and from nothing else.
+    Production,
+    /// Reports may come from an emulated secure processor that listens on the host, at this vsock port.
+    Development {
+        /// vsock port of the emulated secure processor on the host (CID 2).
+        psp_port: u32,
+    },
+}
+
+impl Flavour {
+    /// The word on the command line, and the name of the output folder.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Development { .. } => "development",
+        }
+    }
+}
+
+/// What every image has, each with the reason.
+const ALWAYS: &[&str] = &[
+    // The kernel's messages are all that a machine which does not come up can say.
+    "console=ttyS0",
+    "loglevel=5",
+    // A guest that panics stops: nobody can look into it, and its launcher sees the end.
+    "panic=-1",
+    "oops=panic",
+    // No /dev/mem, no unsigned module, no kexec of an unsigned kernel, no reading of kernel memory.
+    "lockdown=confidentiality",
+    "module.sig_enforce=1",
+    // The seed that the boot loader hands over is chosen by the host: mixed in, never counted as entropy.
+    "random.trust_bootloader=off",
+    // The host's console input is no key to the kernel.
+    "sysctl.kernel.sysrq=0",
+    // One cgroup hierarchy: version 2.
+    "cgroup_no_v1=all",
+];
+
+/// A kernel command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine(String);
+
+impl CommandLine {
+    /// The command line of an image of this flavour.
+    #[must_use]
+    pub fn new(flavour: Flavour) -> Self {
+        let mut words: Vec<String> = ALWAYS.iter().map(|&word| word.to_owned()).collect();
+        words.push(format!("cce.image={}", flavour.name()));
+        if let Flavour::Development { psp_port } = flavour {
+            words.push(format!("cce.psp=vsock://2:{psp_port}"));
+        }
+        Self(words.join(" "))
+    }
+
+    /// The exact text that is handed to the kernel and measured.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn production_names_no_emulated_secure_processor() {
+        let line = CommandLine::new(Flavour::Production);
+        assert!(line.as_str().contains(" cce.image=production"), "{line}");
+        assert!(!line.as_str().contains("cce.psp"), "{line}");
+    }
+
+    #[test]
+    fn development_is_visible_and_names_the_port() {
+        let line = CommandLine::new(Flavour::Development { psp_port: 4050 });
+        assert!(line.as_str().ends_with(" cce.image=development cce.psp=vsock://2:4050"), "{line}");
+    }
+
+    #[test]
+    fn both_lock_the_kernel_down() {
+        for flavour in [Flavour::Production, Flavour::Development { psp_port: 1 }] {
+            let line = CommandLine::new(flavour);
+            for word in ["lockdown=confidentiality", "module.sig_enforce=1", "random.trust_bootloader=off"] {
+                assert!(line.as_str().split(' ').any(|found| found == word), "{line} lacks {word}");
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Images of small stand-in parts: what is in them, and that the same parts give the same bytes.
+
+use std::process::{Command, Stdio};
+
+use super::*;
+
+/// An ELF header with one program header of this kind.
+fn elf(kind: u8) -> Vec<u8> {
+    let mut program = vec![0; 0x40 + 0x38];
+    program[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    program[0x12] = 0x3e;
+    program[0x20] = 0x40;
+    program[0x36] = 0x38;
+    program[0x38] = 1;
+    program[0x40] = kind;
+    program
+}
+
+const LOAD: u8 = 1;
+const INTERPRETER: u8 = 3;
+
+struct Parts {
+    folder: tempfile::TempDir,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let modules = folder.path().join("modules");
+        fs::create_dir_all(modules.join("kernel")).unwrap();
+        let all_names =
+            modules::RECIPE.lines().filter_map(|line| line.split_once(" #")).map(|(name, _)| name.trim());
+        for name in all_names.filter(|name| !name.is_empty()) {
+            let bytes = format!("\x7fELF\0depends=\0name={name}\0");
+            fs::write(modules.join(format!("kernel/{name}.ko")), bytes).unwrap();
+        }
+        fs::write(modules.join("modules.builtin"), "").unwrap();
+        fs::write(folder.path().join("vmlinuz-6.12"), b"kernel").unwrap();
+        fs::write(folder.path().join("agent"), elf(LOAD)).unwrap();
+        Self { folder }
+    }
+
+    fn recipe(&self, output: &str) -> Recipe {
+        let path = |name: &str| self.folder.path().join(name);
+        Recipe {
+            flavour: Flavour::Development { psp_port: 4050 },
+            agent: path("agent"),
+            kernel: Kernel {
+                release: "6.12".to_owned(),
+                package: "linux-image-6.12".to_owned(),
+                package_sha256: "00".to_owned(),
+                pinned: true,
+                vmlinuz: path("vmlinuz-6.12"),
+                modules: path("modules"),
+            },
+            vcpus: 2,
+            firmware: None,
+            output: path(output),
+        }
+    }
+}
+
+#[test]
+fn the_same_parts_give_the_same_bytes() {
+    let parts = Parts::new();
+    let (first, second) = (build(&parts.recipe("a")).unwrap(), build(&parts.recipe("b")).unwrap());
+    assert_eq!(first.reference, second.reference);
+    for name in ["vmlinuz", "initrd.img", "cmdline", "reference-values.json"] {
+        let [a, b] = ["a", "b"].map(|output| fs::read(parts.folder.path().join(output).join(name)).unwrap());
+        assert!(a == b, "{name} differs");
+    }
+}
+
+#[test]
+fn flavours_have_different_measurements() {
+    let parts = Parts::new();
+    let development = build(&parts.recipe("a")).unwrap();
+    let production = build(&Recipe { flavour: Flavour::Production, ..parts.recipe("b") }).unwrap();
+    assert_eq!(development.reference.initrd, production.reference.initrd);
+    assert_ne!(development.reference.measurement, production.reference.measurement);
+}
+
+#[test]
+fn reference_values_read_back() {
+    let parts = Parts::new();
+    let image = build(&parts.recipe("a")).unwrap();
+    let bytes = fs::read(parts.folder.path().join("a/reference-values.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<ReferenceValues>(&bytes).unwrap(), image.reference);
+    let initrd = fs::read(&image.initrd).unwrap();
+    assert_eq!(image.reference.initrd.sha256, digest::sha256_hex(&initrd));
+}
+
+#[test]
+fn an_agent_that_needs_a_loader_is_refused() {
+    let parts = Parts::new();
+    for (program, reason) in [
+        (elf(INTERPRETER), "needs a loader"),
+        (b"#!/bin/sh\n".to_vec(), "no 64-bit little-endian ELF header"),
+        (elf(LOAD)[..0x42].to_vec(), "cut off"),
+    ] {
+        fs::write(parts.folder.path().join("agent"), program).unwrap();
+        let error = build(&parts.recipe("a")).unwrap_err();
+        assert!(matches!(error, BuildError::Agent { reason: found, .. } if found == reason), "{error}");
+    }
+}
+
+#[test]
+fn an_initrd_over_the_limit_is_refused() {
+    let parts = Parts::new();
+    let mut agent = elf(LOAD);
+    agent.resize(INITRD_LIMIT_BYTES, 0);
+    fs::write(parts.folder.path().join("agent"), agent).unwrap();
+    assert!(matches!(build(&parts.recipe("a")), Err(BuildError::InitrdSize { .. })));
+}
+
+/// Where the real `cpio` is installed, it reads the same list from the archive.
+#[test]
+fn cpio_lists_the_initrd() {
+    let parts = Parts::new();
+    let image = build(&parts.recipe("a")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test compares with the real program")]
+    let mut cpio = Command::new("cpio");
+    let listing = cpio.args(["--list", "--quiet"]).stdin(fs::File::open(&image.initrd).unwrap());
+    let Ok(output) = listing.stderr(Stdio::inherit()).output() else {
+        println!("skipped: `cpio` is not installed");
+        return;
+    };
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let order = "lib/modules/load-order";
+    for path in
+        ["init", "etc/image.json", order, "lib/modules/dm-verity.ko", "proc", "sys", "dev", "run", "tmp"]
+    {
+        assert!(listed.lines().any(|line| line == path), "{path} is missing in {listed}");
+    }
+    let others = listed.lines().filter(|line| line.starts_with("lib/modules/") && !line.ends_with(".ko"));
+    assert_eq!(others.collect::<Vec<_>>(), [order]);
+}
