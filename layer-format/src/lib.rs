@@ -1,1 +1,9 @@
 //! Container layers on disk: deterministic ext4 and dm-verity trees.
+//!
+//! A layer is a disk image: a file system, then a dm-verity superblock, then the hash tree. What a policy
+//! names is the root hash of that tree. [`verity`] is what a guest needs to check an image; the feature
+//! `build` adds what makes one from an archive.
+#![forbid(unsafe_code)]
+
+mod record;
+pub mod verity;
