@@ -21,7 +21,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => output::finish(commands::run(cli.command), cli.json),
+        Ok(cli) => output::finish(commands::run(cli.command, cli.json), cli.json),
         Err(misuse) => output::finish_misuse(&misuse, std::env::args_os().any(|arg| arg == "--json")),
     }
 }

@@ -40,7 +40,6 @@ impl Answer {
     ///
     /// # Errors
     /// When `value` cannot be written as JSON.
-    #[expect(dead_code, reason = "for the checking commands; the next one to be added removes this line")]
     pub(crate) fn no(value: &(impl Serialize + Display)) -> anyhow::Result<Self> {
         Self::new(Verdict::No, value)
     }

@@ -1,5 +1,6 @@
 //! The commands, one module a group. A new group is a module, an arm of [`Command`] and an arm of [`run`].
 
+mod host;
 mod policy;
 
 use clap::Subcommand;
@@ -9,17 +10,20 @@ use crate::output::Answer;
 /// The command groups.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Play the untrusted host: ask an agent to run containers, and see what it refuses.
+    Host(Box<host::HostArgs>),
     /// Work with CCE policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
 }
 
-/// Runs one command.
+/// Runs one command; with `json` it prints nothing itself.
 ///
 /// # Errors
 /// On broken input and on failures of the machine; a clean "no" is an [`Answer`].
-pub(crate) fn run(command: Command) -> anyhow::Result<Answer> {
+pub(crate) fn run(command: Command, json: bool) -> anyhow::Result<Answer> {
     match command {
+        Command::Host(args) => host::run(*args, json),
         Command::Policy(command) => policy::run(command),
     }
 }
