@@ -131,8 +131,19 @@ async fn host(recorder: &Arc<Recorder>, args: &[&str]) -> Output {
     Output { stdout: String::from_utf8(output.stdout).unwrap(), code: output.status.code() }
 }
 
-const RUN: [&str; 9] =
-    ["run", "--id", ID, "--layer-device", "/dev/vda", "--layer-root-hash", "ab", "--arg", "/bin/true"];
+const RUN: [&str; 11] = [
+    "run",
+    "--id",
+    ID,
+    "--layer-device",
+    "/dev/vda",
+    "--layer-root-hash",
+    "ab",
+    "--layer-hash-offset",
+    "4096",
+    "--arg",
+    "/bin/true",
+];
 
 fn with<'a>(args: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     [args, more].concat()

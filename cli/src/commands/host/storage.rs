@@ -12,8 +12,8 @@ pub(super) struct RootArgs {
     /// Root hash of the dm-verity tree of each layer, in the same order.
     #[arg(long, value_name = "HEX", required = true)]
     layer_root_hash: Vec<String>,
-    /// Where the tree's superblock is on each device, in bytes; left out, the guest looks behind the file system.
-    #[arg(long, value_name = "BYTES")]
+    /// Where the tree's superblock is on each device, in bytes.
+    #[arg(long, value_name = "BYTES", required = true)]
     layer_hash_offset: Vec<u64>,
     /// File system of the layers.
     #[arg(long, value_enum, default_value_t = LayerFileSystem::Ext4)]
@@ -53,13 +53,12 @@ impl RootArgs {
     /// Layers base first, then scratch, then the overlay of them.
     ///
     /// # Errors
-    /// When the numbers of devices, root hashes and offsets differ.
+    /// When there are not as many devices as root hashes and offsets.
     pub(super) fn storages(&self, container_id: &str, sandbox_id: &str) -> anyhow::Result<Vec<Storage>> {
-        let offsets = self.layer_hash_offset.len();
         anyhow::ensure!(
             self.layer_device.len() == self.layer_root_hash.len()
-                && (offsets == 0 || offsets == self.layer_device.len()),
-            "each layer needs a device and a root hash, and an offset when any has one"
+                && self.layer_device.len() == self.layer_hash_offset.len(),
+            "each layer needs a device, a root hash and a hash offset"
         );
         let mut storages = self.layers();
         // The kernel wants the topmost layer first.
@@ -81,26 +80,23 @@ impl RootArgs {
     }
 
     fn layers(&self) -> Vec<Storage> {
-        let mut offsets = self.layer_hash_offset.iter();
         self.layer_device
             .iter()
             .zip(&self.layer_root_hash)
+            .zip(&self.layer_hash_offset)
             .zip(self.layer_first_number..)
-            .map(|((device, root_hash), number)| {
-                let mut options = vec![
+            .map(|(((device, root_hash), hash_offset_bytes), number)| Storage {
+                driver: "blk".to_owned(),
+                source: device.clone(),
+                fstype: self.layer_fstype.name().to_owned(),
+                options: vec![
                     "ro".to_owned(),
                     "X-kata.dmverity-enabled=true".to_owned(),
                     format!("X-kata.dmverity.roothash={root_hash}"),
-                ];
-                options.extend(offsets.next().map(|offset| format!("X-kata.dmverity.hashoffset={offset}")));
-                Storage {
-                    driver: "blk".to_owned(),
-                    source: device.clone(),
-                    fstype: self.layer_fstype.name().to_owned(),
-                    options,
-                    mount_point: format!("/run/mounts/scsi/m{number}"),
-                    ..Default::default()
-                }
+                    format!("X-kata.dmverity.hashoffset={hash_offset_bytes}"),
+                ],
+                mount_point: format!("/run/mounts/scsi/m{number}"),
+                ..Default::default()
             })
             .collect()
     }
