@@ -5,5 +5,13 @@
 //! `build` adds what makes one from an archive.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "build")]
+mod archive;
+#[cfg(feature = "build")]
+mod ext4;
+#[cfg(feature = "build")]
+pub mod layer;
 mod record;
 pub mod verity;
+#[cfg(feature = "build")]
+mod vhd;
