@@ -3,7 +3,11 @@
 
 #[cfg(test)]
 mod evidence;
+#[cfg(feature = "verify")]
+pub mod measurement;
 pub mod report;
 pub mod source;
+#[cfg(feature = "verify")]
+pub mod verify;
 
 pub use report::{HostData, Measurement, Report, ReportData};
