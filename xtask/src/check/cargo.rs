@@ -15,7 +15,9 @@ pub(super) fn format(_: &Sources) -> Findings {
 /// Lints: everything at once, then the guest's binary as it ships and as tests run it, because cargo unites
 /// the features of a workspace and would hide what only one of them compiles.
 pub(super) fn clippy(_: &Sources) -> Findings {
-    let clippy = |what: &[&str]| Run::cargo().arg("clippy").args(what).args(["--", "-D", "warnings"]);
+    let clippy = |what: &[&str]| {
+        Run::cargo().args(["clippy", "--keep-going"]).args(what).args(["--", "-D", "warnings"])
+    };
     judge(
         "clippy",
         &[
