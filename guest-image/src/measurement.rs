@@ -12,12 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use attestation::measurement::{BootFiles, CalculateMeasurementError, CpuType};
 use serde::{Deserialize, Serialize};
-use sev::measurement::{
-    snp::{SnpMeasurementArgs, snp_calc_launch_digest},
-    vcpu_types::CpuType,
-    vmsa::{GuestFeatures, VMMType},
-};
 
 use crate::digest::sha256_hex;
 
@@ -41,7 +37,7 @@ pub enum MeasurementError {
     CommandLine,
     /// A part does not read, or the firmware has no place for the table of digests.
     #[error("the launch digest could not be computed")]
-    Digest(#[source] sev::error::MeasurementError),
+    Digest(#[source] CalculateMeasurementError),
 }
 
 /// What the secure processor would report, and what it was computed from.
@@ -98,18 +94,11 @@ impl Launch<'_> {
     }
 
     fn digest(&self, firmware: &Path) -> Result<String, MeasurementError> {
-        let arguments = SnpMeasurementArgs {
-            vcpus: self.vcpus,
-            vcpu_type: VCPU_TYPE,
-            ovmf_file: firmware.to_owned(),
-            guest_features: GuestFeatures(1),
-            kernel_file: Some(self.kernel.to_owned()),
-            initrd_file: Some(self.initrd.to_owned()),
-            append: Some(self.command_line),
-            ovmf_hash_str: None,
-            vmm_type: Some(VMMType::QEMU),
-        };
-        snp_calc_launch_digest(arguments).map(|digest| digest.get_hex_ld()).map_err(MeasurementError::Digest)
+        let files =
+            BootFiles { firmware, kernel: self.kernel, initrd: self.initrd, command_line: self.command_line };
+        attestation::measurement::calculate(files, self.vcpus, VCPU_TYPE)
+            .map(|measurement| hex::encode(measurement.as_bytes()))
+            .map_err(MeasurementError::Digest)
     }
 }
 

@@ -1,0 +1,76 @@
+//! What a machine is made of.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{disk::Disk, error::StartError, initdata::Initdata};
+
+/// A guest boots within seconds, and under software emulation on a busy machine within a minute.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// The files that are booted, exactly as QEMU gets them.
+#[derive(Debug, Clone)]
+pub struct BootFiles {
+    /// The kernel image.
+    pub vmlinuz: PathBuf,
+    /// The initrd.
+    pub initrd: PathBuf,
+    /// The kernel command line.
+    pub command_line: String,
+}
+
+impl BootFiles {
+    /// The files of a built image, in the folder that it was built in.
+    ///
+    /// # Errors
+    /// The command line does not read.
+    pub fn in_folder(folder: &Path) -> Result<Self, StartError> {
+        let path = folder.join("cmdline");
+        let command_line = fs::read_to_string(&path).map_err(|source| StartError::Image { path, source })?;
+        Ok(Self { vmlinuz: folder.join("vmlinuz"), initrd: folder.join("initrd.img"), command_line })
+    }
+}
+
+/// A machine that is to be started.
+#[derive(Debug, Clone)]
+pub struct VmConfig {
+    /// Names the folder of the logs: the test, or what the machine is for.
+    pub name: String,
+    /// What is booted.
+    pub boot: BootFiles,
+    /// The policy on a disk of its own, behind the others.
+    pub initdata: Option<Initdata>,
+    /// Given to the emulated secure processor as a hypervisor would give it at launch.
+    pub host_data: [u8; 32],
+    /// The disks that are there at boot, in the order of their places.
+    pub disks: Vec<Disk>,
+    /// Free places for disks that are added later.
+    pub spare_places: u8,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Number of virtual CPUs; it is measured.
+    pub vcpus: u32,
+    /// How long the agent may take until it answers.
+    pub ready_limit: Duration,
+}
+
+impl VmConfig {
+    /// A machine of the usual size whose only disk is the policy's, launched with that disk's digest as HOST_DATA.
+    #[must_use]
+    pub fn new(name: &str, boot: BootFiles, initdata: Initdata) -> Self {
+        Self {
+            name: name.to_owned(),
+            boot,
+            host_data: initdata.digest(),
+            initdata: Some(initdata),
+            disks: Vec::new(),
+            spare_places: 0,
+            memory_mib: 512,
+            vcpus: 2,
+            ready_limit: READY_LIMIT,
+        }
+    }
+}

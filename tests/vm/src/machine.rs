@@ -1,0 +1,369 @@
+//! A running machine: QEMU, its vsock back-end and its secure processor, ended together.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use guest_image::{Launch, LaunchMeasurement};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    AGENT_PORT, Accelerator, Disk, GuestDisk, Host, PSP_PORT, VmConfig,
+    disk::{Access, MAX_DISKS},
+    error::{AttachError, StartError},
+    process::{Daemon, POLL_INTERVAL},
+    qmp::{Qmp, QmpError},
+    vsock::VsockSockets,
+};
+
+/// The host's programs are up at once; the secure processor may have to make its keys first.
+const PROGRAM_LIMIT: Duration = Duration::from_secs(60);
+/// `vhost-device-vsock` loses connections for good that come while the guest's driver sets its queues up.
+const DRIVER_SETTLE_TIME: Duration = Duration::from_millis(100);
+/// Name of the vsock device in QEMU.
+const VSOCK_DEVICE: &str = "vsock0";
+/// Place of the vsock device on the root bus.
+const VSOCK_SLOT: &str = "0x03";
+/// QEMU ends at once when it is told to.
+const QUIT_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running machine whose agent answers. It ends with this value.
+#[derive(Debug)]
+pub struct VirtualMachine {
+    // The order is that of the end: QEMU before what it talks to, the sockets last.
+    qemu: Daemon,
+    _vsock: Daemon,
+    _psp: Daemon,
+    qmp: Qmp,
+    sockets: VsockSockets,
+    places: Vec<Place>,
+    boot_disks: Vec<GuestDisk>,
+    measurement: LaunchMeasurement,
+    accelerator: Accelerator,
+    boot_time: Duration,
+    logs: PathBuf,
+    _run: TempDir,
+}
+
+/// A place for a disk, and whether one is there.
+#[derive(Debug)]
+struct Place {
+    address: GuestDisk,
+    taken: bool,
+}
+
+impl VirtualMachine {
+    /// Starts a machine, and waits until its agent answers.
+    ///
+    /// # Errors
+    /// A part is missing, a program ends, or the agent does not answer in time. Logs stay in [`Host::logs`].
+    pub fn start(host: &Host, config: &VmConfig) -> Result<Self, StartError> {
+        let logs = host.logs(&config.name);
+        let folder_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::Folder { path, source }
+        };
+        // The logs are those of the last start.
+        drop(fs::remove_dir_all(&logs));
+        fs::create_dir_all(&logs).map_err(folder_error(&logs))?;
+        // A socket's path has at most 107 bytes, which the folder of the logs may exceed.
+        let run =
+            tempfile::Builder::new().prefix("vm-").tempdir().map_err(folder_error(&std::env::temp_dir()))?;
+        let accelerator = Accelerator::choose(host, &config.boot.vmlinuz, &host.logs(""))?;
+        let measurement = measure(config)?;
+        let disks = disks(config, &logs)?;
+        let places = places(disks.len(), config.spare_places)?;
+        let sockets = VsockSockets::in_folder(run.path());
+        let deadline = Instant::now().checked_add(PROGRAM_LIMIT).unwrap_or_else(Instant::now);
+
+        let psp = start_psp(host, config, &measurement, &sockets, &logs, deadline)?;
+        let log = logs.join("vsock.log");
+        let mut vsock =
+            Daemon::start("vhost-device-vsock", &host.vhost_device_vsock, &sockets.backend_arguments(), log)?;
+        vsock.wait_for_socket(&sockets.backend, deadline)?;
+
+        let control = run.path().join("qmp.sock");
+        let console = logs.join("console.log");
+        let arguments = qemu_arguments(config, &disks, accelerator, &places, &sockets, &control, &console);
+        let command = logs.join("qemu-command.txt");
+        fs::write(&command, format!("{} {}\n", host.qemu.display(), arguments.join(" ")))
+            .map_err(|source| StartError::Log { path: command, source })?;
+        let start = Instant::now();
+        let mut qemu = Daemon::start("QEMU", &host.qemu, &arguments, logs.join("qemu.log"))?;
+        qemu.wait_for_socket(&control, deadline)?;
+        let qmp = Qmp::connect(&control)?;
+        let mut machine = Self {
+            qemu,
+            _vsock: vsock,
+            _psp: psp,
+            qmp,
+            sockets,
+            boot_disks: places.iter().map(|place| place.address).take(config.disks.len()).collect(),
+            places,
+            measurement,
+            accelerator,
+            boot_time: Duration::ZERO,
+            logs,
+            _run: run,
+        };
+        machine.wait_until_ready(start, config.ready_limit)?;
+        Ok(machine)
+    }
+
+    /// First until the guest's driver has its queues, as QEMU says it; then until the agent accepts a connection.
+    fn wait_until_ready(&mut self, start: Instant, limit: Duration) -> Result<(), StartError> {
+        let console = self.console_log();
+        let mut driver_is_up = false;
+        loop {
+            self.qemu.check_running()?;
+            if !driver_is_up {
+                driver_is_up = self.vsock_driver_is_up()?;
+                std::thread::sleep(if driver_is_up { DRIVER_SETTLE_TIME } else { POLL_INTERVAL });
+            } else if self.sockets.answers(AGENT_PORT) {
+                self.boot_time = start.elapsed();
+                return Ok(());
+            } else {
+                std::thread::sleep(POLL_INTERVAL);
+            }
+            if start.elapsed() > limit {
+                let what = if driver_is_up { "the agent" } else { "the guest's vsock driver" };
+                return Err(StartError::NotReady { what, log: console });
+            }
+        }
+    }
+
+    fn vsock_driver_is_up(&mut self) -> Result<bool, QmpError> {
+        let path = format!("/machine/peripheral/{VSOCK_DEVICE}/virtio-backend");
+        let status = self.qmp.execute("x-query-virtio-status", json!({ "path": path }))?;
+        let flags = status.pointer("/status/statuses").and_then(Value::as_array);
+        let is_driver_ok = |flag: &Value| flag.as_str().is_some_and(|text| text.contains("DRIVER_OK"));
+        Ok(flags.is_some_and(|flags| flags.iter().any(is_driver_ok)))
+    }
+
+    /// The agent's address, as a host's client takes it: hybrid vsock.
+    #[must_use]
+    pub fn agent_address(&self) -> String {
+        format!("hvsock://{}:{AGENT_PORT}", self.sockets.guest.display())
+    }
+
+    /// Where the disks are that were there at boot, in the order of the configuration.
+    #[must_use]
+    pub fn disks(&self) -> &[GuestDisk] {
+        &self.boot_disks
+    }
+
+    /// The measurement of exactly the files that were booted, as reports carry it.
+    #[must_use]
+    pub fn measurement(&self) -> &LaunchMeasurement {
+        &self.measurement
+    }
+
+    /// What runs the guest's instructions.
+    #[must_use]
+    pub fn accelerator(&self) -> Accelerator {
+        self.accelerator
+    }
+
+    /// Time from the start of QEMU until the agent answered.
+    #[must_use]
+    pub fn boot_time(&self) -> Duration {
+        self.boot_time
+    }
+
+    /// The folder of the logs.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// Everything that the guest wrote to its serial console.
+    #[must_use]
+    pub fn console_log(&self) -> PathBuf {
+        self.logs.join("console.log")
+    }
+
+    /// Certificates of the emulated secure processor (VCEK, ASK, ARK), as PEM.
+    #[must_use]
+    pub fn certificate_chain(&self) -> PathBuf {
+        self.logs.join("chain.pem")
+    }
+
+    /// The root certificate to trust for this machine's reports, as PEM.
+    #[must_use]
+    pub fn root_certificate(&self) -> PathBuf {
+        self.logs.join("ark.pem")
+    }
+
+    /// Adds a disk while the guest runs.
+    ///
+    /// # Errors
+    /// The machine has no free place, or QEMU refuses.
+    pub fn attach_disk(&mut self, disk: &Disk) -> Result<GuestDisk, AttachError> {
+        let place = self.places.iter_mut().find(|place| !place.taken).ok_or(AttachError::NoPlace)?;
+        let address = place.address;
+        self.qmp.execute("blockdev-add", blockdev(address, disk))?;
+        let device = json!({
+            "driver": "virtio-blk-pci",
+            "id": address.device_id(),
+            "drive": address.node_name(),
+            "bus": address.port_id(),
+        });
+        self.qmp.execute("device_add", device)?;
+        place.taken = true;
+        Ok(address)
+    }
+
+    /// Takes a disk away while the guest runs, and waits until it is gone.
+    ///
+    /// # Errors
+    /// There is no such disk, QEMU refuses, or the guest does not let go.
+    pub fn detach_disk(&mut self, disk: GuestDisk) -> Result<(), AttachError> {
+        self.qmp.execute("device_del", json!({ "id": disk.device_id() }))?;
+        self.qmp.wait_for_removal(&disk.device_id())?;
+        self.qmp.execute("blockdev-del", json!({ "node-name": disk.node_name() }))?;
+        if let Some(place) = self.places.iter_mut().find(|place| place.address == disk) {
+            place.taken = false;
+        }
+        Ok(())
+    }
+
+    /// Waits until the machine ends by itself: the guest powered off or panicked.
+    ///
+    /// # Errors
+    /// QEMU cannot be waited for, or did not end in time.
+    pub fn wait(mut self, limit: Option<Duration>) -> Result<(), StartError> {
+        let waited = self.qemu.wait(limit).map_err(|source| StartError::Spawn { name: "QEMU", source })?;
+        waited
+            .map(drop)
+            .ok_or(StartError::NotReady { what: "the end of the machine", log: self.console_log() })
+    }
+
+    /// Ends the machine as a host does that pulls the plug.
+    ///
+    /// # Errors
+    /// QEMU does not answer or does not end.
+    pub fn stop(mut self) -> Result<(), StartError> {
+        match self.qmp.execute("quit", json!({})) {
+            // QEMU may close the socket before it answers.
+            Ok(_) | Err(QmpError::Socket(_)) => self.wait(Some(QUIT_LIMIT)),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+fn measure(config: &VmConfig) -> Result<LaunchMeasurement, StartError> {
+    let launch = Launch {
+        kernel: &config.boot.vmlinuz,
+        initrd: &config.boot.initrd,
+        command_line: &config.boot.command_line,
+        vcpus: config.vcpus,
+        firmware: None,
+    };
+    Ok(launch.measure()?)
+}
+
+/// The disks that are there at boot: the configured ones, then the policy's.
+fn disks(config: &VmConfig, logs: &Path) -> Result<Vec<Disk>, StartError> {
+    let mut disks = config.disks.clone();
+    if let Some(initdata) = &config.initdata {
+        let path = logs.join("initdata.img");
+        fs::write(&path, initdata.disk()?)
+            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+        disks.push(Disk::read_only(path));
+    }
+    Ok(disks)
+}
+
+fn places(disks: usize, spare: u8) -> Result<Vec<Place>, StartError> {
+    let taken = (0..disks).map(|_| true).chain((0..spare).map(|_| false));
+    (0..=u8::MAX)
+        .zip(taken)
+        .map(|(number, taken)| {
+            let address = GuestDisk::numbered(number).ok_or(StartError::TooManyDisks { limit: MAX_DISKS })?;
+            Ok(Place { address, taken })
+        })
+        .collect()
+}
+
+fn start_psp(
+    host: &Host,
+    config: &VmConfig,
+    measurement: &LaunchMeasurement,
+    sockets: &VsockSockets,
+    logs: &Path,
+    deadline: Instant,
+) -> Result<Daemon, StartError> {
+    let socket = sockets.host_listener(PSP_PORT);
+    let arguments = [
+        "--keys".to_owned(),
+        host.psp_keys().display().to_string(),
+        "--cert-chain-out".to_owned(),
+        logs.join("chain.pem").display().to_string(),
+        "--ark-out".to_owned(),
+        logs.join("ark.pem").display().to_string(),
+        "--listen".to_owned(),
+        format!("unix://{}", socket.display()),
+        "--host-data".to_owned(),
+        hex::encode(config.host_data),
+        "--measurement".to_owned(),
+        measurement.measurement.clone(),
+    ];
+    let mut psp = Daemon::start("psp-emulator", &host.psp_emulator, &arguments, logs.join("psp.log"))?;
+    psp.wait_for_socket(&socket, deadline)?;
+    Ok(psp)
+}
+
+fn qemu_arguments(
+    config: &VmConfig,
+    disks: &[Disk],
+    accelerator: Accelerator,
+    places: &[Place],
+    sockets: &VsockSockets,
+    control: &Path,
+    console: &Path,
+) -> Vec<String> {
+    let memory = config.memory_mib;
+    let mut arguments: Vec<String> = accelerator.arguments().map(str::to_owned).to_vec();
+    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+    add("-machine", "q35,memory-backend=memory".to_owned());
+    add("-m", format!("{memory}M"));
+    // The vsock back-end reads and writes the guest's memory.
+    add("-object", format!("memory-backend-memfd,id=memory,size={memory}M,share=on"));
+    add("-smp", config.vcpus.to_string());
+    add("-display", "none".to_owned());
+    add("-kernel", config.boot.vmlinuz.display().to_string());
+    add("-initrd", config.boot.initrd.display().to_string());
+    add("-append", config.boot.command_line.clone());
+    add("-serial", format!("file:{}", console.display()));
+    add("-qmp", format!("unix:{},server=on,wait=off", control.display()));
+    add("-chardev", format!("socket,id=vsock,path={}", sockets.backend.display()));
+    add(
+        "-device",
+        format!("vhost-user-vsock-pci,id={VSOCK_DEVICE},chardev=vsock,bus=pcie.0,addr={VSOCK_SLOT}"),
+    );
+    for place in places {
+        add("-device", place.address.port_argument());
+    }
+    for (place, disk) in places.iter().zip(disks) {
+        add("-blockdev", blockdev(place.address, disk).to_string());
+        let (id, node, port) =
+            (place.address.device_id(), place.address.node_name(), place.address.port_id());
+        add("-device", format!("virtio-blk-pci,id={id},drive={node},bus={port}"));
+    }
+    arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
+    arguments
+}
+
+/// QEMU's view of a disk's file, for its command line and its control socket alike.
+fn blockdev(address: GuestDisk, disk: &Disk) -> Value {
+    let read_only = disk.access == Access::ReadOnly;
+    json!({
+        "driver": "raw",
+        "node-name": address.node_name(),
+        "read-only": read_only,
+        "file": { "driver": "file", "filename": disk.file, "read-only": read_only },
+    })
+}
