@@ -1,6 +1,5 @@
 //! `/dev/sev-guest`: the kernel's encrypted message channel to the firmware.
 
-#[expect(unsafe_code, reason = "the report request is a raw system call")]
 mod ioctl;
 
 use std::fs::File;

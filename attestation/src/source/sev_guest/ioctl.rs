@@ -1,4 +1,6 @@
-//! The `SNP_GET_REPORT` system call (Linux `include/uapi/linux/sev-guest.h`).
+//! UNSAFETY: the `SNP_GET_REPORT` system call (Linux `include/uapi/linux/sev-guest.h`) passes addresses in a structure,
+//! and no library wraps it.
+#![expect(unsafe_code, reason = "the report request is a raw system call")]
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
