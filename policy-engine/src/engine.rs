@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::authority::Attempt;
 use crate::denial::{Denial, Refusal};
-use crate::evaluator::{Evaluator, LoadError, Staged};
+use crate::evaluator::{Evaluator, LoadError, PolicySummary, Staged};
 use crate::permit::{Grant, Permit, Settlement};
 use crate::request::{ReadRequest, Request};
 
@@ -75,6 +75,12 @@ impl Engine {
     /// In a poisoned guest, which prepares nothing any more.
     pub fn attempt(&self) -> Result<Attempt, Refusal> {
         if self.is_poisoned() { Err(Refusal::Poisoned) } else { Ok(Attempt(())) }
+    }
+
+    /// What the policy says of itself.
+    #[must_use]
+    pub fn summary(&self) -> PolicySummary {
+        self.core.lock().evaluator.summary().clone()
     }
 
     /// Whether an effect ended in an unknown state.

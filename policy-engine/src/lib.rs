@@ -17,13 +17,15 @@ pub mod engine;
 mod evaluator;
 pub mod name;
 pub mod path;
+mod pattern;
 pub mod permit;
 pub mod request;
 
 pub use denial::{Denial, Refusal};
 pub use digest::{PolicyDigest, RootHash};
 pub use engine::Engine;
-pub use evaluator::LoadError;
+pub use evaluator::limits;
+pub use evaluator::{EvaluationError, LoadError, PolicySummary, ScanError, Session, Snapshot};
 pub use name::{ContainerId, ExecId, SandboxId};
 pub use path::GuestPath;
 pub use permit::{Grant, Permit};

@@ -1,0 +1,39 @@
+//! Upper bounds of what one policy may cost. Each is far above real policies and fails closed.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use regorus::PolicyLengthConfig;
+use regorus::utils::limits::ExecutionTimerConfig;
+
+/// The largest policy, in bytes. 1,000 containers are about 2.6 MB. A line may be as long: policies are
+/// often one line of JSON.
+pub const POLICY_BYTES_MAX: usize = 8 << 20;
+
+/// The most lines of a policy.
+pub const POLICY_LINES_MAX: usize = 1 << 20;
+
+/// The deepest nesting of brackets. Policies need about ten levels; the parser's time doubles with each.
+pub const NESTING_MAX: usize = 16;
+
+/// The longest evaluation of one request. Real ones take milliseconds; this bounds what a request made to
+/// burn time can hold up.
+pub const DECISION_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// The longest search for the reasons of a denial; past it the denial has none.
+pub const EXPLANATION_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Steps of the interpreter between two looks at the clock.
+const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(256).unwrap();
+
+const BYTES: NonZeroUsize = NonZeroUsize::new(POLICY_BYTES_MAX).unwrap();
+const LINES: NonZeroUsize = NonZeroUsize::new(POLICY_LINES_MAX).unwrap();
+
+pub(super) const fn source_limits() -> PolicyLengthConfig {
+    // A line ends with the policy at the latest.
+    PolicyLengthConfig { max_col: NonZeroU32::MAX, max_file_bytes: BYTES, max_lines: LINES }
+}
+
+pub(super) const fn timer(limit: Duration) -> ExecutionTimerConfig {
+    ExecutionTimerConfig { limit, check_interval: CLOCK_INTERVAL }
+}

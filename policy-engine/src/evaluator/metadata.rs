@@ -1,0 +1,265 @@
+//! What has happened so far: the state that decisions read and that completed requests change.
+//!
+//! State lives here and not in the evaluator's data document: a change of that document makes the evaluator
+//! prepare the whole policy anew. Rules see it as `input.metadata`. A change costs what it changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regorus::Value;
+
+/// The names that rules may read before anything was added under them.
+const MAPS: [&str; 8] = [
+    "devices",
+    "issuers",
+    "matches",
+    "overlayTargets",
+    "p9mounts",
+    "rw_devices",
+    "scratch_mounts",
+    "started",
+];
+const SETS: [&str; 1] = ["fragment_parameters"];
+
+/// The most changes of one decision.
+const OPERATIONS_MAX: usize = 1024;
+
+/// Why the changes of an allowed request are not accepted. The request is denied then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MetadataError {
+    /// Not a list of objects with name, action, key and value as they must be.
+    #[error("the policy's state change is malformed")]
+    Malformed,
+    /// More changes than one decision may make.
+    #[error("the policy changes more than {OPERATIONS_MAX} entries of its state at once")]
+    TooMany,
+    /// An entry is added twice, for example a second device at one mount point.
+    #[error("`{name}` has an entry of this key already")]
+    Exists {
+        /// The map.
+        name: String,
+    },
+}
+
+/// The state: `name -> key -> value`, and sets.
+#[derive(Debug, Clone)]
+pub(crate) struct Metadata(Value);
+
+/// Checked changes that wait for their request to be carried out.
+#[derive(Debug, Default)]
+pub(crate) struct Change(Vec<Operation>);
+
+#[derive(Debug)]
+enum Operation {
+    Put { name: Value, key: Value, value: Value },
+    Remove { name: Value, key: Value },
+    Include { name: Value, value: Value },
+    Exclude { name: Value, value: Value },
+}
+
+impl Metadata {
+    pub(crate) fn new() -> Self {
+        let mut root = Value::new_object();
+        if let Ok(names) = root.as_object_mut() {
+            for name in MAPS {
+                names.insert(name.into(), Value::new_object());
+            }
+            for name in SETS {
+                names.insert(name.into(), Value::new_set());
+            }
+        }
+        Self(root)
+    }
+
+    /// The state as rules read it.
+    pub(crate) fn document(&self) -> Value {
+        self.0.clone()
+    }
+
+    /// Whether the map `name` has entries.
+    pub(crate) fn has_entries(&self, name: &str) -> bool {
+        let map = self.0.as_object().ok().and_then(|names| names.get(&name.into()));
+        map.and_then(|map| map.as_object().ok()).is_some_and(|map| !map.is_empty())
+    }
+
+    fn contains(&self, name: &Value, key: &Value) -> bool {
+        let map = self.0.as_object().ok().and_then(|names| names.get(name));
+        map.and_then(|map| map.as_object().ok()).is_some_and(|map| map.contains_key(key))
+    }
+
+    /// Checks the `metadata` of a decision against this state, in order.
+    pub(crate) fn stage(&self, operations: &Value) -> Result<Change, MetadataError> {
+        let operations = operations.as_array().map_err(|_| MetadataError::Malformed)?;
+        if operations.iter().count() > OPERATIONS_MAX {
+            return Err(MetadataError::TooMany);
+        }
+        let mut change = Change::default();
+        // What earlier changes of the same decision did to an entry.
+        let mut present: BTreeMap<(Value, Value), bool> = BTreeMap::new();
+        for operation in operations.iter() {
+            let operation = Operation::parse(operation).ok_or(MetadataError::Malformed)?;
+            if let Checked { operation: Operation::Put { name, key, .. }, only_new: true } = &operation {
+                let entry = (name.clone(), key.clone());
+                if present.get(&entry).copied().unwrap_or_else(|| self.contains(name, key)) {
+                    let name = name.as_string().map_or_else(|_| String::new(), |name| name.to_string());
+                    return Err(MetadataError::Exists { name });
+                }
+            }
+            match &operation.operation {
+                Operation::Put { name, key, .. } => present.insert((name.clone(), key.clone()), true),
+                Operation::Remove { name, key } => present.insert((name.clone(), key.clone()), false),
+                Operation::Include { .. } | Operation::Exclude { .. } => None,
+            };
+            change.0.push(operation.operation);
+        }
+        Ok(change)
+    }
+
+    /// Applies changes that [`stage`](Self::stage) accepted on this very state.
+    pub(crate) fn commit(&mut self, change: Change) {
+        let Ok(names) = self.0.as_object_mut() else { return };
+        for operation in change.0 {
+            match operation {
+                Operation::Put { name, key, value } => {
+                    let map = names.get_or_insert_with(name, Value::new_object);
+                    if let Ok(map) = map.as_object_mut() {
+                        map.insert(key, value);
+                    }
+                }
+                Operation::Remove { name, key } => {
+                    if let Some(Ok(map)) = names.get_mut(&name).map(Value::as_object_mut) {
+                        map.remove(&key);
+                    }
+                }
+                Operation::Include { name, value } => {
+                    let set = names.get_or_insert_with(name, Value::new_set);
+                    if let Ok(set) = set.as_set_mut() {
+                        set.insert(value);
+                    }
+                }
+                Operation::Exclude { name, value } => {
+                    if let Some(Ok(set)) = names.get_mut(&name).map(Value::as_set_mut) {
+                        set.remove(&value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A change and whether it must not find an entry.
+struct Checked {
+    operation: Operation,
+    only_new: bool,
+}
+
+impl Operation {
+    fn parse(operation: &Value) -> Option<Checked> {
+        let fields = operation.as_object().ok()?;
+        let field = |name: &str| fields.get(&name.into()).cloned();
+        let name = field("name").filter(|name| name.as_string().is_ok())?;
+        let key = field("key").filter(|key| key.as_string().is_ok());
+        let action = field("action")?;
+        let kind = field("type").unwrap_or_else(|| "map".into());
+        let mut only_new = false;
+        let operation = match (kind.as_string().ok()?.as_ref(), action.as_string().ok()?.as_ref()) {
+            ("map", "add") => {
+                only_new = true;
+                Self::Put { name, key: key?, value: field("value")? }
+            }
+            ("map", "update") => Self::Put { name, key: key?, value: field("value")? },
+            ("map", "remove") => Self::Remove { name, key: key? },
+            ("set", "add") => Self::Include { name, value: field("value")? },
+            ("set", "remove") => Self::Exclude { name, value: field("value")? },
+            _ => return None,
+        };
+        Some(Checked { operation, only_new })
+    }
+}
+
+/// A saved state. Cheap: it shares what has not changed since.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved(Arc<Metadata>);
+
+impl Metadata {
+    pub(crate) fn save(&self) -> Saved {
+        Saved(Arc::new(self.clone()))
+    }
+
+    pub(crate) fn restore(&mut self, saved: &Saved) {
+        *self = Metadata::clone(&saved.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(state: &Metadata, json: &str) -> Result<Change, MetadataError> {
+        state.stage(&Value::from_json_str(json).unwrap())
+    }
+
+    fn apply(state: &mut Metadata, json: &str) {
+        let change = stage(state, json).unwrap();
+        state.commit(change);
+    }
+
+    #[test]
+    fn entries_are_added_once() {
+        let mut state = Metadata::new();
+        let add = r#"[{"name":"devices","action":"add","key":"/m0","value":"a"}]"#;
+        apply(&mut state, add);
+        assert_eq!(stage(&state, add).unwrap_err(), MetadataError::Exists { name: "devices".to_owned() });
+        apply(&mut state, r#"[{"name":"devices","action":"update","key":"/m0","value":"b"}]"#);
+        apply(&mut state, r#"[{"name":"devices","action":"remove","key":"/m0"}]"#);
+        assert!(!state.has_entries("devices"));
+        apply(&mut state, add);
+        assert!(state.has_entries("devices"));
+    }
+
+    #[test]
+    fn a_decision_sees_its_own_earlier_changes() {
+        let state = Metadata::new();
+        let twice = r#"[{"name":"n","action":"add","key":"k","value":1},{"name":"n","action":"add","key":"k","value":2}]"#;
+        assert_eq!(stage(&state, twice).unwrap_err(), MetadataError::Exists { name: "n".to_owned() });
+        let replaced = r#"[{"name":"n","action":"add","key":"k","value":1},{"name":"n","action":"remove","key":"k"},
+            {"name":"n","action":"add","key":"k","value":2}]"#;
+        assert!(stage(&state, replaced).is_ok());
+    }
+
+    #[test]
+    fn sets_hold_each_value_once() {
+        let mut state = Metadata::new();
+        let add = r#"[{"name":"fragment_parameters","action":"add","type":"set","value":{"a":[1]}}]"#;
+        apply(&mut state, add);
+        apply(&mut state, add);
+        let document = state.document();
+        let set = &document.as_object().unwrap().get(&"fragment_parameters".into()).unwrap();
+        assert_eq!(set.as_set().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn malformed_changes_are_refused() {
+        let state = Metadata::new();
+        for json in [
+            "{}",
+            "[1]",
+            r#"[{"name":"n","action":"grow","key":"k","value":1}]"#,
+            r#"[{"name":"n","action":"add","key":1,"value":1}]"#,
+            r#"[{"name":"n","action":"add","key":"k"}]"#,
+            r#"[{"action":"add","key":"k","value":1}]"#,
+            r#"[{"name":"n","action":"add","key":"k","value":1,"type":"list"}]"#,
+        ] {
+            assert_eq!(stage(&state, json).unwrap_err(), MetadataError::Malformed, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_saved_state_comes_back() {
+        let mut state = Metadata::new();
+        let saved = state.save();
+        apply(&mut state, r#"[{"name":"devices","action":"add","key":"/m0","value":"a"}]"#);
+        state.restore(&saved);
+        assert!(!state.has_entries("devices"));
+    }
+}

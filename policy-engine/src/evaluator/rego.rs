@@ -1,0 +1,189 @@
+//! The Rego interpreter with the framework, one policy and fragments in it.
+//!
+//! Always the interpreter: at the pinned version of `regorus` its bytecode machine allowed what policies
+//! deny, so that it is not even compiled in.
+
+use std::time::Duration;
+
+use regorus::Value;
+use serde_json::Value as Json;
+
+use super::limits::{source_limits, timer};
+use super::load::LoadError;
+use super::scan;
+use crate::denial::shorten;
+use crate::pattern::Patterns;
+
+/// Our own modules: the framework and the API.
+const MODULES: [(&str, &str); 6] = [
+    ("framework.rego", include_str!("../../rego/framework.rego")),
+    ("objects.rego", include_str!("../../rego/objects.rego")),
+    ("matching.rego", include_str!("../../rego/matching.rego")),
+    ("fragments.rego", include_str!("../../rego/fragments.rego")),
+    ("reasons.rego", include_str!("../../rego/reasons.rego")),
+    ("api.rego", include_str!("../../rego/api.rego")),
+];
+
+/// The longest message of the interpreter that is kept, in bytes. It may quote the policy.
+const MESSAGE_BYTES_MAX: usize = 256;
+
+/// Why a rule has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluationError {
+    /// The policy has no such rule.
+    #[error("the policy has no rule `{rule}`")]
+    NoRule {
+        /// The rule's path.
+        rule: String,
+    },
+    /// Conflicting values, recursion, or another fault of the policy.
+    #[error("the policy cannot be evaluated: {message}")]
+    Fault {
+        /// The interpreter's words, shortened.
+        message: String,
+    },
+    /// The evaluation took longer than its limit.
+    #[error("the evaluation took too long")]
+    TooLong,
+}
+
+/// An interpreter with modules in it.
+#[derive(Clone)]
+pub(crate) struct Rego {
+    engine: regorus::Engine,
+}
+
+impl std::fmt::Debug for Rego {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Rego")
+    }
+}
+
+impl Rego {
+    /// Loads the framework and `policy`, with `data` beside them.
+    pub(super) fn load(policy: &str, data: Value) -> Result<Self, LoadError> {
+        scan::check(policy, "policy").map_err(LoadError::Scan)?;
+        let mut engine = regorus::Engine::new();
+        engine.set_strict_builtin_errors(false);
+        engine.set_policy_length_config(source_limits());
+        // Otherwise `print` in a policy writes to the guest's console.
+        engine.set_gather_prints(true);
+        let mut rego = Self { engine };
+        rego.replace_regex();
+        for (path, text) in MODULES {
+            rego.add(path, text)?;
+        }
+        rego.add("policy.rego", policy)?;
+        rego.engine.add_data(data).map_err(|error| LoadError::Parse { message: message(&error) })?;
+        Ok(rego)
+    }
+
+    /// Adds a fragment. `parameters` answers its calls of `parameter(name)`.
+    pub(crate) fn add_fragment(
+        &mut self,
+        namespace: &str,
+        text: &str,
+        parameters: &Json,
+    ) -> Result<(), LoadError> {
+        if super::load::RESERVED.contains(&namespace) {
+            return Err(LoadError::Reserved { namespace: namespace.to_owned() });
+        }
+        scan::check(text, namespace).map_err(LoadError::Scan)?;
+        self.add(&format!("{namespace}.rego"), text)?;
+        // What the policy passes, else the fragment's own default, else undefined.
+        let function = format!(
+            "package {namespace}\n\n\
+             parameter(name) := value if {{\n\tvalue := {parameters}[name]\n}} else := value if {{\n\
+             \tvalue := data.{namespace}.parameters_api[name][\"default\"]\n}}\n"
+        );
+        self.add(&format!("{namespace}.parameters.rego"), &function)
+    }
+
+    fn add(&mut self, path: &str, text: &str) -> Result<(), LoadError> {
+        match self.engine.add_policy(path.to_owned(), text.to_owned()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(LoadError::Parse { message: message(&error) }),
+        }
+    }
+
+    /// Puts `value` at `key` of the data document. The next evaluation prepares all modules anew.
+    pub(crate) fn set_data(&mut self, data: Value) -> Result<(), LoadError> {
+        self.engine.clear_data();
+        self.engine.add_data(data).map_err(|error| LoadError::Parse { message: message(&error) })
+    }
+
+    /// Evaluates `rule`, a path as `data.policy.reason`, within `limit`. Undefined is a value.
+    pub(crate) fn evaluate(
+        &mut self,
+        rule: &str,
+        input: Value,
+        limit: Duration,
+    ) -> Result<Value, EvaluationError> {
+        self.engine.set_execution_timer_config(timer(limit));
+        self.engine.set_input(input);
+        let result = self.engine.eval_rule(rule.to_owned());
+        // The interpreter would hold on to the state in the input, and the next change would copy it.
+        self.engine.set_input(Value::Undefined);
+        // Nobody reads what the policy prints.
+        let _ = self.engine.take_prints();
+        result.map_err(|error| match error.downcast_ref::<regorus::LimitError>() {
+            Some(regorus::LimitError::TimeLimitExceeded { .. }) => EvaluationError::TooLong,
+            _ if error.to_string() == "not a valid rule path" => {
+                EvaluationError::NoRule { rule: rule.to_owned() }
+            }
+            _ => EvaluationError::Fault { message: message(&error) },
+        })
+    }
+
+    /// Gives `regex.*` RE2's meaning. Extensions are found before builtin functions.
+    fn replace_regex(&mut self) {
+        let patterns = Patterns::default();
+        let valid = patterns.clone();
+        self.extend("regex.is_valid", 1, move |arguments| match arguments {
+            [Value::String(pattern)] => Value::Bool(valid.is_valid(pattern)),
+            [_] => Value::Bool(false),
+            _ => Value::Undefined,
+        });
+        self.extend("regex.match", 2, move |arguments| match arguments {
+            [Value::String(pattern), Value::String(text)] => {
+                patterns.is_match(pattern, text).map_or(Value::Undefined, Value::Bool)
+            }
+            _ => Value::Undefined,
+        });
+        // The scan refuses policies that name these; spelled as strings they are undefined.
+        for (name, arguments) in [
+            ("regex.find_all_string_submatch_n", 3),
+            ("regex.find_n", 3),
+            ("regex.replace", 3),
+            ("regex.split", 2),
+            ("regex.template_match", 4),
+        ] {
+            self.extend(name, arguments, |_| Value::Undefined);
+        }
+    }
+
+    fn extend(
+        &mut self,
+        name: &str,
+        arguments: u8,
+        function: impl Fn(&[Value]) -> Value + Clone + Send + Sync + 'static,
+    ) {
+        let extension = Box::new(move |values: Vec<Value>| Ok(function(&values)));
+        // Refused only for a name that is taken; the engine is new.
+        let _ = self.engine.add_extension(name.to_owned(), arguments, extension);
+    }
+}
+
+/// The interpreter quotes whole lines of the policy before the message proper; the last line is the message.
+fn message(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let location = text.lines().find_map(|line| line.trim_start().strip_prefix("--> "));
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let last = last.trim_start_matches("error: ");
+    let mut message = match location {
+        Some(location) => format!("{location}: {last}"),
+        None => last.to_owned(),
+    };
+    shorten(&mut message, MESSAGE_BYTES_MAX);
+    message
+}

@@ -1,0 +1,119 @@
+//! The tokens of a Rego text, as far as the checks before parsing need them.
+
+/// A piece of a Rego text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// A name or keyword.
+    Word(&'a str),
+    /// A string's content, escapes untouched.
+    Text(&'a str),
+    /// A number.
+    Number,
+    /// An opening bracket.
+    Open,
+    /// An opening parenthesis.
+    Call,
+    /// A closing bracket or parenthesis.
+    Close,
+    /// A dot.
+    Dot,
+    /// Any other sign.
+    Sign,
+    /// A string without an end.
+    Unterminated,
+}
+
+/// Iterates over the tokens of a text.
+#[derive(Debug, Clone)]
+pub(super) struct Tokens<'a> {
+    rest: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text, text }
+    }
+
+    /// The line of the token that was read last, from 1.
+    pub(super) fn line(&self) -> usize {
+        let read = self.text.len().saturating_sub(self.rest.len());
+        let newlines = self.text.bytes().take(read).filter(|byte| *byte == b'\n').count();
+        newlines.saturating_add(1)
+    }
+
+    fn skip_blank(&mut self) {
+        loop {
+            self.rest = self.rest.trim_start();
+            let Some(comment) = self.rest.strip_prefix('#') else { return };
+            self.rest = comment.split_once('\n').map_or("", |(_, rest)| rest);
+        }
+    }
+
+    /// Splits off the longest start of `from` whose characters satisfy `keep`.
+    fn take_while(&mut self, from: &'a str, keep: impl Fn(char) -> bool) -> &'a str {
+        let end = from.find(|character| !keep(character)).unwrap_or(from.len());
+        let (taken, rest) = from.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    /// A string in double quotes; `from` starts after the opening one.
+    fn quoted(&mut self, from: &'a str) -> Token<'a> {
+        let mut escaped = false;
+        for (index, byte) in from.bytes().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => {
+                    let (content, rest) = from.split_at(index);
+                    self.rest = rest.strip_prefix('"').unwrap_or(rest);
+                    return Token::Text(content);
+                }
+                b'\n' => break,
+                _ => {}
+            }
+        }
+        self.rest = "";
+        Token::Unterminated
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        self.skip_blank();
+        let first = self.rest.chars().next()?;
+        let after = self.rest.strip_prefix(first).unwrap_or_default();
+        if first.is_alphabetic() || first == '_' {
+            let from = self.rest;
+            let word = self.take_while(from, |character| character.is_alphanumeric() || character == '_');
+            return Some(Token::Word(word));
+        }
+        if first.is_ascii_digit() {
+            let from = self.rest;
+            self.take_while(from, |character| character.is_ascii_alphanumeric() || character == '.');
+            return Some(Token::Number);
+        }
+        self.rest = after;
+        Some(match first {
+            '"' => self.quoted(after),
+            '`' => match after.split_once('`') {
+                Some((content, rest)) => {
+                    self.rest = rest;
+                    Token::Text(content)
+                }
+                None => {
+                    self.rest = "";
+                    Token::Unterminated
+                }
+            },
+            '[' | '{' => Token::Open,
+            '(' => Token::Call,
+            ']' | '}' | ')' => Token::Close,
+            '.' => Token::Dot,
+            _ => Token::Sign,
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! Regular expressions with RE2's meaning.
+//!
+//! Policies are written for RE2. Rust's engine reads some patterns differently: `\d`, `\w`, `\s` and `\b` are
+//! Unicode, `a**` and `(?x)` are accepted, `[a&&b]` is an intersection. Each would let a policy match more
+//! than its author knew. Patterns are therefore translated: what RE2 refuses is refused, what both read alike
+//! passes, what they read differently is spelled out.
+
+mod class;
+mod translate;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use regex::{Regex, RegexBuilder};
+
+/// The longest pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 64 << 10;
+
+/// The largest compiled pattern, in bytes: room for RE2's `{0,1000}` over any character.
+const COMPILED_BYTES_MAX: usize = 4 << 20;
+
+/// How many compiled patterns are kept. Patterns are the policy's, so that a host cannot fill this.
+const CACHED_MAX: usize = 4096;
+
+/// Compiled patterns, shared by the evaluators of one engine. `None` is a pattern that RE2 refuses, or that
+/// exceeds the limits: it matches nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patterns {
+    compiled: Arc<Mutex<HashMap<String, Option<Regex>>>>,
+}
+
+impl Patterns {
+    /// Whether `pattern` matches somewhere in `text`; `None` for a pattern that is not RE2's.
+    pub(crate) fn is_match(&self, pattern: &str, text: &str) -> Option<bool> {
+        self.with(pattern, |regex| regex.map(|regex| regex.is_match(text)))
+    }
+
+    /// Whether RE2 would accept `pattern`, as far as this engine supports it.
+    pub(crate) fn is_valid(&self, pattern: &str) -> bool {
+        self.with(pattern, |regex| regex.is_some())
+    }
+
+    fn with<T>(&self, pattern: &str, answer: impl FnOnce(Option<&Regex>) -> T) -> T {
+        // A panic elsewhere leaves a map of finished entries.
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(regex) = compiled.get(pattern) {
+            return answer(regex.as_ref());
+        }
+        if compiled.len() >= CACHED_MAX {
+            compiled.clear();
+        }
+        let regex = compiled.entry(pattern.to_owned()).or_insert_with(|| compile(pattern));
+        answer(regex.as_ref())
+    }
+}
+
+fn compile(pattern: &str) -> Option<Regex> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return None;
+    }
+    let translated = translate::to_rust(pattern)?;
+    RegexBuilder::new(&translated)
+        .size_limit(COMPILED_BYTES_MAX)
+        .dfa_size_limit(COMPILED_BYTES_MAX)
+        .build()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests;
