@@ -1,7 +1,9 @@
 //! The commands, one module a group. A new group is a module, an arm of [`Command`] and an arm of [`run`].
 
 mod host;
+mod layer;
 mod policy;
+mod report;
 
 use clap::Subcommand;
 
@@ -12,9 +14,15 @@ use crate::output::Answer;
 pub(crate) enum Command {
     /// Play the untrusted host: ask an agent to run containers, and see what it refuses.
     Host(Box<host::HostArgs>),
+    /// Hash and build layers.
+    #[command(subcommand)]
+    Layer(layer::LayerCommand),
     /// Work with CCE policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Verify attestation reports.
+    #[command(subcommand)]
+    Report(report::ReportCommand),
 }
 
 /// Runs one command; with `json` it prints nothing itself.
@@ -24,6 +32,8 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, json: bool) -> anyhow::Result<Answer> {
     match command {
         Command::Host(args) => host::run(*args, json),
+        Command::Layer(command) => layer::run(command),
         Command::Policy(command) => policy::run(command),
+        Command::Report(command) => report::run(command),
     }
 }

@@ -1,5 +1,6 @@
 //! `cce policy`: the tenant's policy.
 
+mod create;
 mod hash;
 
 use clap::Subcommand;
@@ -9,6 +10,8 @@ use crate::output::Answer;
 /// Commands about policies.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
+    /// Write the policy of one container of an image.
+    Create(Box<create::CreateArgs>),
     /// Print the SHA-256 of a policy: the value of HOST_DATA in reports of a guest that runs under it.
     Hash(hash::HashArgs),
 }
@@ -19,6 +22,7 @@ pub(crate) enum PolicyCommand {
 /// On broken input.
 pub(crate) fn run(command: PolicyCommand) -> anyhow::Result<Answer> {
     match command {
+        PolicyCommand::Create(args) => create::run(&args),
         PolicyCommand::Hash(args) => hash::run(&args),
     }
 }
