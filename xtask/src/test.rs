@@ -1,5 +1,7 @@
 //! `cargo xtask test`: builds what tests need, runs every test, and says what was left out.
 
+use std::path::PathBuf;
+
 use crate::{
     command::{Run, repository_root},
     tool,
@@ -17,14 +19,44 @@ pub(crate) struct Args {
 
 /// Runs the tests.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    Run::new(tool::CARGO_NEXTEST.ready()?).args(nextest_arguments(args)).run()?;
+    build_programs()?;
+    Run::new(tool::CARGO_NEXTEST.ready()?)
+        .args(nextest_arguments(args))
+        .env(AGENT_VARIABLE, target_folder().join("debug/cce-agent"))
+        .run()?;
     if args.filter.is_none() {
         Run::cargo().args(["test", "--quiet", "--doc", "--workspace"]).run()?;
     }
-    for (kind, why) in left_out(args, repository_root().join(RECORDED_DATA).is_dir()) {
+    let machine = Machine {
+        is_root: Run::new("id").arg("-u").stdout()?.trim() == "0",
+        has_recorded_data: repository_root().join(RECORDED_DATA).is_dir(),
+    };
+    for (kind, why) in left_out(args, &machine) {
         println!("left out: {kind}: {why}");
     }
     Ok(())
+}
+
+/// Builds the programs that tests start. The agent takes reports from the emulated secure processor here; the shipped
+/// one, built by `cargo xtask image`, does not know it.
+fn build_programs() -> anyhow::Result<()> {
+    let packages = ["--package", "agent", "--package", "cli", "--package", "psp-emulator"];
+    Run::cargo().arg("build").args(packages).args(["--features", "agent/emulated-psp"]).run()?;
+    Ok(())
+}
+
+/// Where tests look for the agent.
+const AGENT_VARIABLE: &str = "CCE_AGENT_BIN";
+
+fn target_folder() -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    repository_root().join(folder)
+}
+
+/// What this machine offers to tests.
+struct Machine {
+    is_root: bool,
+    has_recorded_data: bool,
 }
 
 /// Evidence and decisions that others recorded lie beside the repository, not in it.
@@ -42,7 +74,7 @@ fn nextest_arguments(args: &Args) -> Vec<&str> {
 }
 
 /// What this run does not show, and why.
-fn left_out(args: &Args, recorded_data_is_there: bool) -> Vec<(&'static str, &'static str)> {
+fn left_out(args: &Args, machine: &Machine) -> Vec<(&'static str, &'static str)> {
     let mut kinds = Vec::new();
     if args.no_vm {
         kinds.push(("virtual machines", "--no-vm was given"));
@@ -50,7 +82,10 @@ fn left_out(args: &Args, recorded_data_is_there: bool) -> Vec<(&'static str, &'s
     if args.filter.is_some() {
         kinds.push(("examples in the documentation", "a filter was given"));
     }
-    if !recorded_data_is_there {
+    if !machine.is_root {
+        kinds.push(("agents, containers and device mappings", "namespaces and mounts need root"));
+    }
+    if !machine.has_recorded_data {
         kinds.push(("recorded evidence and decisions", "the data beside the repository is missing"));
     }
     kinds
@@ -64,10 +99,14 @@ mod tests {
         Args { no_vm, filter: filter.map(ToOwned::to_owned) }
     }
 
+    fn machine(offers_all: bool) -> Machine {
+        Machine { is_root: offers_all, has_recorded_data: offers_all }
+    }
+
     #[test]
     fn a_full_run_leaves_nothing_out() {
         assert_eq!(nextest_arguments(&args(false, None)), ["nextest", "run", "--workspace"]);
-        assert_eq!(left_out(&args(false, None), true), []);
+        assert_eq!(left_out(&args(false, None), &machine(true)), []);
     }
 
     #[test]
@@ -75,6 +114,6 @@ mod tests {
         let args = args(true, Some("layer"));
         let arguments = nextest_arguments(&args);
         assert_eq!(arguments, ["nextest", "run", "--workspace", "--exclude", "vm", "layer"]);
-        assert_eq!(left_out(&args, false).len(), 3);
+        assert_eq!(left_out(&args, &machine(false)).len(), 4);
     }
 }
