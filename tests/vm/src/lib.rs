@@ -14,6 +14,7 @@ mod host;
 mod initdata;
 mod machine;
 mod process;
+mod qemu;
 mod qmp;
 mod vsock;
 

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use crate::{
     AGENT_PORT, Accelerator, Disk, GuestDisk, Host, PSP_PORT, VmConfig,
-    disk::{Access, MAX_DISKS},
     error::{AttachError, StartError},
     process::{Daemon, POLL_INTERVAL},
+    qemu::{self, Files, Place, VSOCK_DEVICE},
     qmp::{Qmp, QmpError},
     vsock::VsockSockets,
 };
@@ -23,10 +23,6 @@ use crate::{
 const PROGRAM_LIMIT: Duration = Duration::from_secs(60);
 /// `vhost-device-vsock` loses connections for good that come while the guest's driver sets its queues up.
 const DRIVER_SETTLE_TIME: Duration = Duration::from_millis(100);
-/// Name of the vsock device in QEMU.
-const VSOCK_DEVICE: &str = "vsock0";
-/// Place of the vsock device on the root bus.
-const VSOCK_SLOT: &str = "0x03";
 /// QEMU ends at once when it is told to.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -48,13 +44,6 @@ pub struct VirtualMachine {
     _run: TempDir,
 }
 
-/// A place for a disk, and whether one is there.
-#[derive(Debug)]
-struct Place {
-    address: GuestDisk,
-    taken: bool,
-}
-
 impl VirtualMachine {
     /// Starts a machine, and waits until its agent answers.
     ///
@@ -74,8 +63,8 @@ impl VirtualMachine {
             tempfile::Builder::new().prefix("vm-").tempdir().map_err(folder_error(&std::env::temp_dir()))?;
         let accelerator = Accelerator::choose(host, &config.boot.vmlinuz, &host.logs(""))?;
         let measurement = measure(config)?;
-        let disks = disks(config, &logs)?;
-        let places = places(disks.len(), config.spare_places)?;
+        let disks = qemu::boot_disks(config, &logs)?;
+        let places = qemu::places(disks.len(), config.spare_places)?;
         let sockets = VsockSockets::in_folder(run.path());
         let deadline = Instant::now().checked_add(PROGRAM_LIMIT).unwrap_or_else(Instant::now);
 
@@ -87,7 +76,13 @@ impl VirtualMachine {
 
         let control = run.path().join("qmp.sock");
         let console = logs.join("console.log");
-        let arguments = qemu_arguments(config, &disks, accelerator, &places, &sockets, &control, &console);
+        let arguments = qemu::arguments(
+            config,
+            &disks,
+            accelerator,
+            &places,
+            &Files { sockets: &sockets, control: &control, console: &console },
+        );
         let command = logs.join("qemu-command.txt");
         fs::write(&command, format!("{} {}\n", host.qemu.display(), arguments.join(" ")))
             .map_err(|source| StartError::Log { path: command, source })?;
@@ -204,14 +199,17 @@ impl VirtualMachine {
     pub fn attach_disk(&mut self, disk: &Disk) -> Result<GuestDisk, AttachError> {
         let place = self.places.iter_mut().find(|place| !place.taken).ok_or(AttachError::NoPlace)?;
         let address = place.address;
-        self.qmp.execute("blockdev-add", blockdev(address, disk))?;
+        self.qmp.execute("blockdev-add", qemu::blockdev(address, disk))?;
         let device = json!({
             "driver": "virtio-blk-pci",
             "id": address.device_id(),
             "drive": address.node_name(),
             "bus": address.port_id(),
         });
-        self.qmp.execute("device_add", device)?;
+        if let Err(refused) = self.qmp.execute("device_add", device) {
+            self.qmp.execute("blockdev-del", json!({ "node-name": address.node_name() }))?;
+            return Err(refused.into());
+        }
         place.taken = true;
         Ok(address)
     }
@@ -265,29 +263,6 @@ fn measure(config: &VmConfig) -> Result<LaunchMeasurement, StartError> {
     Ok(launch.measure()?)
 }
 
-/// The disks that are there at boot: the configured ones, then the policy's.
-fn disks(config: &VmConfig, logs: &Path) -> Result<Vec<Disk>, StartError> {
-    let mut disks = config.disks.clone();
-    if let Some(initdata) = &config.initdata {
-        let path = logs.join("initdata.img");
-        fs::write(&path, initdata.disk()?)
-            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
-        disks.push(Disk::read_only(path));
-    }
-    Ok(disks)
-}
-
-fn places(disks: usize, spare: u8) -> Result<Vec<Place>, StartError> {
-    let taken = (0..disks).map(|_| true).chain((0..spare).map(|_| false));
-    (0..=u8::MAX)
-        .zip(taken)
-        .map(|(number, taken)| {
-            let address = GuestDisk::numbered(number).ok_or(StartError::TooManyDisks { limit: MAX_DISKS })?;
-            Ok(Place { address, taken })
-        })
-        .collect()
-}
-
 fn start_psp(
     host: &Host,
     config: &VmConfig,
@@ -314,56 +289,4 @@ fn start_psp(
     let mut psp = Daemon::start("psp-emulator", &host.psp_emulator, &arguments, logs.join("psp.log"))?;
     psp.wait_for_socket(&socket, deadline)?;
     Ok(psp)
-}
-
-fn qemu_arguments(
-    config: &VmConfig,
-    disks: &[Disk],
-    accelerator: Accelerator,
-    places: &[Place],
-    sockets: &VsockSockets,
-    control: &Path,
-    console: &Path,
-) -> Vec<String> {
-    let memory = config.memory_mib;
-    let mut arguments: Vec<String> = accelerator.arguments().map(str::to_owned).to_vec();
-    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
-    add("-machine", "q35,memory-backend=memory".to_owned());
-    add("-m", format!("{memory}M"));
-    // The vsock back-end reads and writes the guest's memory.
-    add("-object", format!("memory-backend-memfd,id=memory,size={memory}M,share=on"));
-    add("-smp", config.vcpus.to_string());
-    add("-display", "none".to_owned());
-    add("-kernel", config.boot.vmlinuz.display().to_string());
-    add("-initrd", config.boot.initrd.display().to_string());
-    add("-append", config.boot.command_line.clone());
-    add("-serial", format!("file:{}", console.display()));
-    add("-qmp", format!("unix:{},server=on,wait=off", control.display()));
-    add("-chardev", format!("socket,id=vsock,path={}", sockets.backend.display()));
-    add(
-        "-device",
-        format!("vhost-user-vsock-pci,id={VSOCK_DEVICE},chardev=vsock,bus=pcie.0,addr={VSOCK_SLOT}"),
-    );
-    for place in places {
-        add("-device", place.address.port_argument());
-    }
-    for (place, disk) in places.iter().zip(disks) {
-        add("-blockdev", blockdev(place.address, disk).to_string());
-        let (id, node, port) =
-            (place.address.device_id(), place.address.node_name(), place.address.port_id());
-        add("-device", format!("virtio-blk-pci,id={id},drive={node},bus={port}"));
-    }
-    arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
-    arguments
-}
-
-/// QEMU's view of a disk's file, for its command line and its control socket alike.
-fn blockdev(address: GuestDisk, disk: &Disk) -> Value {
-    let read_only = disk.access == Access::ReadOnly;
-    json!({
-        "driver": "raw",
-        "node-name": address.node_name(),
-        "read-only": read_only,
-        "file": { "driver": "file", "filename": disk.file, "read-only": read_only },
-    })
 }

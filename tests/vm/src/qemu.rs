@@ -1,0 +1,110 @@
+//! QEMU's command line.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::{
+    Accelerator, Disk, GuestDisk, VmConfig,
+    disk::{Access, MAX_DISKS},
+    error::StartError,
+    vsock::VsockSockets,
+};
+
+/// Name of the vsock device.
+pub(crate) const VSOCK_DEVICE: &str = "vsock0";
+/// Place of the vsock device on the root bus.
+const VSOCK_SLOT: &str = "0x03";
+
+/// A place for a disk, and whether one is there.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) address: GuestDisk,
+    pub(crate) taken: bool,
+}
+
+/// Sockets and files through which the harness sees the machine.
+pub(crate) struct Files<'a> {
+    /// The vsock back-end.
+    pub(crate) sockets: &'a VsockSockets,
+    /// The control socket.
+    pub(crate) control: &'a Path,
+    /// What the guest writes to its serial console.
+    pub(crate) console: &'a Path,
+}
+
+/// The disks that are there at boot: the configured ones, then the policy's.
+pub(crate) fn boot_disks(config: &VmConfig, logs: &Path) -> Result<Vec<Disk>, StartError> {
+    let mut disks = config.disks.clone();
+    if let Some(initdata) = &config.initdata {
+        let path = logs.join("initdata.img");
+        fs::write(&path, initdata.disk()?)
+            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+        disks.push(Disk::read_only(path));
+    }
+    Ok(disks)
+}
+
+/// Places for so many disks, and free ones behind them.
+pub(crate) fn places(disks: usize, spare: u8) -> Result<Vec<Place>, StartError> {
+    let taken = (0..disks).map(|_| true).chain((0..spare).map(|_| false));
+    (0..=u8::MAX)
+        .zip(taken)
+        .map(|(number, taken)| {
+            let address = GuestDisk::numbered(number).ok_or(StartError::TooManyDisks { limit: MAX_DISKS })?;
+            Ok(Place { address, taken })
+        })
+        .collect()
+}
+
+/// QEMU's command line.
+pub(crate) fn arguments(
+    config: &VmConfig,
+    disks: &[Disk],
+    accelerator: Accelerator,
+    places: &[Place],
+    files: &Files<'_>,
+) -> Vec<String> {
+    let memory = config.memory_mib;
+    let mut arguments: Vec<String> = accelerator.arguments().map(str::to_owned).to_vec();
+    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+    add("-machine", "q35,memory-backend=memory".to_owned());
+    add("-m", format!("{memory}M"));
+    // The vsock back-end reads and writes the guest's memory.
+    add("-object", format!("memory-backend-memfd,id=memory,size={memory}M,share=on"));
+    add("-smp", config.vcpus.to_string());
+    add("-display", "none".to_owned());
+    add("-kernel", config.boot.vmlinuz.display().to_string());
+    add("-initrd", config.boot.initrd.display().to_string());
+    add("-append", config.boot.command_line.clone());
+    add("-serial", format!("file:{}", files.console.display()));
+    add("-qmp", format!("unix:{},server=on,wait=off", files.control.display()));
+    add("-chardev", format!("socket,id=vsock,path={}", files.sockets.backend.display()));
+    add(
+        "-device",
+        format!("vhost-user-vsock-pci,id={VSOCK_DEVICE},chardev=vsock,bus=pcie.0,addr={VSOCK_SLOT}"),
+    );
+    for place in places {
+        add("-device", place.address.port_argument());
+    }
+    for (place, disk) in places.iter().zip(disks) {
+        add("-blockdev", blockdev(place.address, disk).to_string());
+        let (id, node, port) =
+            (place.address.device_id(), place.address.node_name(), place.address.port_id());
+        add("-device", format!("virtio-blk-pci,id={id},drive={node},bus={port}"));
+    }
+    arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
+    arguments
+}
+
+/// QEMU's view of a disk's file, for its command line and its control socket alike. Without locks: a hostile host
+/// attaches one file twice, or writes to it while the guest reads.
+pub(crate) fn blockdev(address: GuestDisk, disk: &Disk) -> Value {
+    let read_only = disk.access == Access::ReadOnly;
+    json!({
+        "driver": "raw",
+        "node-name": address.node_name(),
+        "read-only": read_only,
+        "file": { "driver": "file", "filename": disk.file, "read-only": read_only, "locking": "off" },
+    })
+}
