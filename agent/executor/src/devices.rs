@@ -1,0 +1,223 @@
+//! Block devices of the host's.
+//!
+//! The host names a device and can exchange what the name stands for at any time. A device is therefore
+//! resolved once, held open, and known by its number from then on.
+
+mod mapped;
+mod pci;
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use policy_engine::request::BlockSource;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+
+use crate::sys;
+
+pub use mapped::MapDeviceError;
+pub(crate) use mapped::{MappedDevice, mapper};
+pub use pci::ResolvePciPathError;
+
+/// How often a device that is not there yet is looked for. A disk is plugged in just before the request that
+/// uses it, and the guest's kernel needs a moment to find it. Counted, not timed: the host owns the clock.
+const HOTPLUG_ATTEMPTS: u32 = 250;
+/// The pause between two looks.
+const HOTPLUG_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why a block device was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenDeviceError {
+    /// The PCI path leads to no disk.
+    #[error("cannot find the disk by its PCI path")]
+    PciPath(#[source] ResolvePciPathError),
+    /// The node is missing or does not open.
+    #[error("cannot open the device node")]
+    Open(#[source] io::Error),
+    /// The node's own data could not be read.
+    #[error("cannot inspect the device node")]
+    Inspect(#[source] io::Error),
+    /// Not a block device: opening and reading other nodes has effects of its own.
+    #[error("the device node is not a block device")]
+    NotBlock,
+    /// The node stands for another device than the one found on the PCI bus.
+    #[error("the device node belongs to another device")]
+    OtherDevice,
+}
+
+/// What a device is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// The number of a block device: `major:minor` in tables of the device mapper and in sysfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeviceNumber(u64);
+
+impl DeviceNumber {
+    fn new(major: u32, minor: u32) -> Self {
+        Self(rustix::fs::makedev(major, minor))
+    }
+
+    fn minor(self) -> u32 {
+        rustix::fs::minor(self.0)
+    }
+}
+
+impl std::fmt::Display for DeviceNumber {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}:{}", rustix::fs::major(self.0), rustix::fs::minor(self.0))
+    }
+}
+
+/// A block device, open.
+#[derive(Debug)]
+pub(crate) struct BlockDevice {
+    file: File,
+    number: DeviceNumber,
+    size_bytes: u64,
+}
+
+impl BlockDevice {
+    /// Opens the device that `source` names now, waiting a while for one that is being plugged in.
+    pub(crate) fn open(source: &BlockSource, access: Access) -> Result<Self, OpenDeviceError> {
+        match source {
+            BlockSource::Node(name) => {
+                let node = Path::new("/dev").join(name);
+                let missing =
+                    |error: &OpenDeviceError| matches!(error, OpenDeviceError::Open(cause) if absent(cause));
+                retry(missing, || Self::open_node(&node, access))
+            }
+            BlockSource::PciPath(slots) => {
+                let disk = retry(ResolvePciPathError::is_transient, || pci::resolve(slots))
+                    .map_err(OpenDeviceError::PciPath)?;
+                let device = Self::open_node(&Path::new("/dev").join(&disk.name), access)?;
+                if device.number == disk.number { Ok(device) } else { Err(OpenDeviceError::OtherDevice) }
+            }
+        }
+    }
+
+    /// Opens a node directly below `/dev`, which must be a block device.
+    pub(crate) fn open_node(node: &Path, access: Access) -> Result<Self, OpenDeviceError> {
+        let mode = match access {
+            Access::ReadOnly => OFlags::RDONLY,
+            Access::ReadWrite => OFlags::RDWR,
+        };
+        // Without O_NONBLOCK a FIFO in the node's place would block until somebody writes to it.
+        let flags = mode | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let file = rustix::fs::openat2(CWD, node, flags, Mode::empty(), resolve)
+            .map_err(|error| OpenDeviceError::Open(error.into()))?;
+        Self::from_file(file.into())
+    }
+
+    /// Takes over a device that is open already.
+    pub(crate) fn from_file(mut file: File) -> Result<Self, OpenDeviceError> {
+        let status = rustix::fs::fstat(&file).map_err(|error| OpenDeviceError::Inspect(error.into()))?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::BlockDevice {
+            return Err(OpenDeviceError::NotBlock);
+        }
+        let size_bytes = file.seek(SeekFrom::End(0)).map_err(OpenDeviceError::Inspect)?;
+        file.rewind().map_err(OpenDeviceError::Inspect)?;
+        Ok(Self { file, number: DeviceNumber(status.st_rdev), size_bytes })
+    }
+
+    /// The device's number: what it is from now on.
+    pub(crate) fn number(&self) -> DeviceNumber {
+        self.number
+    }
+
+    /// The size the device had when it was opened, in bytes.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Reads exactly as many bytes as fit into `buffer`.
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset_bytes)
+    }
+
+    /// Writes all of `bytes` and waits until the disk has them.
+    pub(crate) fn write_all_at(&self, bytes: &[u8], offset_bytes: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset_bytes)?;
+        self.file.sync_all()
+    }
+
+    /// The device as a file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The device as a stream, from its start.
+    pub(crate) fn stream(&self) -> io::Result<&File> {
+        (&self.file).rewind()?;
+        Ok(&self.file)
+    }
+
+    /// Tells the guest's kernel to refuse writes. A courtesy to whoever reads logs: content is checked on each
+    /// read whatever the device does.
+    pub(crate) fn set_read_only(&self) -> io::Result<()> {
+        sys::block_device::set_read_only(self.file.as_fd())
+    }
+}
+
+impl AsFd for BlockDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn absent(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [rustix::io::Errno::NOENT, rustix::io::Errno::NXIO, rustix::io::Errno::NODEV]
+        .iter()
+        .any(|errno| code == Some(errno.raw_os_error()))
+}
+
+fn retry<T, E>(transient: impl Fn(&E) -> bool, mut look: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    for _ in 0..HOTPLUG_ATTEMPTS {
+        match look() {
+            Err(error) if transient(&error) => std::thread::sleep(HOTPLUG_PAUSE),
+            outcome => return outcome,
+        }
+    }
+    look()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_block_devices_are_opened() {
+        let open = |path: &Path| BlockDevice::open_node(path, Access::ReadOnly);
+        assert!(matches!(open(Path::new("/dev/null")), Err(OpenDeviceError::NotBlock)));
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert!(matches!(open(&fifo), Err(OpenDeviceError::NotBlock)));
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        assert!(matches!(open(&link), Err(OpenDeviceError::Open(_))));
+    }
+
+    #[test]
+    fn a_device_that_appears_is_found_and_other_errors_end_the_wait() {
+        let mut looks = 0;
+        let found: Result<u32, bool> = retry(
+            |transient| *transient,
+            || {
+                looks += 1;
+                if looks < 3 { Err(true) } else { Ok(looks) }
+            },
+        );
+        assert_eq!(found, Ok(3));
+        let failed: Result<u32, bool> = retry(|transient| *transient, || Err(false));
+        assert_eq!(failed, Err(false));
+    }
+}

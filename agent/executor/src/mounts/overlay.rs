@@ -1,0 +1,196 @@
+//! The root file system of a container: layers below, scratch above.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use policy_engine::request::{MountOverlay, UnmountOverlay};
+use policy_engine::{ContainerId, Grant, GuestPath, Permit};
+use rustix::mount::MountAttrFlags;
+
+use super::{Filesystem, MountPoint, MountPointError};
+use crate::boot::SecurityContext;
+use crate::layers::Layer;
+use crate::rollback::Rollback;
+use crate::scratch::{Scratch, WriteDirectories};
+
+/// The most layers of one overlay: the kernel's own limit (`OVL_MAX_STACK`), less one for the security context
+/// and one for the mount point.
+const LAYERS_MAX: usize = 498;
+
+/// Where overlays and scratch are mounted, strictly below.
+pub(crate) const CONTAINER_PLACES: [&str; 2] = ["/run/gcs/c", "/run/kata-containers"];
+
+/// Why a root file system is not mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountOverlayError {
+    /// The layers given are not those that the policy allowed, in their order.
+    #[error("the layers are not those of the permit")]
+    OtherLayers,
+    /// The scratch given is not the one of the permit.
+    #[error("the scratch is not that of the permit")]
+    OtherScratch,
+    /// None, or more than the kernel stacks.
+    #[error("a root file system has 1 to {LAYERS_MAX} layers, not {count}")]
+    LayerCount {
+        /// How many there were.
+        count: usize,
+    },
+    /// The directories for writes could not be made; a scratch serves one container only.
+    #[error("cannot prepare the scratch for writes")]
+    WriteDirectories(#[source] io::Error),
+    /// The directory for it could not be made.
+    #[error("cannot make the mount point of the root file system")]
+    MountPoint(#[source] MountPointError),
+    /// The kernel does not mount the overlay.
+    #[error("the kernel does not mount the overlay")]
+    Filesystem(#[source] io::Error),
+    /// The mount could not be attached to its directory.
+    #[error("cannot attach the overlay")]
+    Attach(#[source] io::Error),
+}
+
+/// Why a root file system is not gone.
+#[derive(Debug, thiserror::Error)]
+pub enum UnmountOverlayError {
+    /// The permit is for another overlay.
+    #[error("the permit names another root file system")]
+    OtherOverlay,
+    /// The mount stays.
+    #[error("cannot unmount the root file system")]
+    Unmount(#[source] io::Error),
+}
+
+/// A mounted root file system of a container.
+#[derive(Debug)]
+pub struct Overlay {
+    grant: Grant<MountOverlay>,
+    root: OwnedFd,
+    point: MountPoint,
+}
+
+impl Overlay {
+    /// Where it is mounted.
+    #[must_use]
+    pub fn target(&self) -> &GuestPath {
+        &self.grant.request().target
+    }
+
+    /// The container it is for.
+    #[must_use]
+    pub fn container_id(&self) -> &ContainerId {
+        &self.grant.request().container_id
+    }
+
+    /// Its root directory, opened with `O_PATH`. As long as a copy of it is open, the overlay does not unmount.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+/// Mounts the root file system that the permit names. `layers` are the mounted layers in the permit's order,
+/// topmost first; `scratch` takes the writes, and without it the root is read-only; `context` is shown to the
+/// container above its layers.
+///
+/// # Errors
+/// [`MountOverlayError`]; everything was undone, or the permit ended as *unknown*.
+pub fn mount_overlay(
+    permit: Permit<MountOverlay>,
+    layers: &[&Layer],
+    scratch: Option<&Scratch>,
+    context: Option<&SecurityContext>,
+) -> Result<Overlay, MountOverlayError> {
+    let mut rollback = Rollback::default();
+    match mount(permit.request(), layers, scratch, context, &mut rollback) {
+        Ok((root, point)) => Ok(Overlay { grant: permit.done(), root, point }),
+        Err(error) => {
+            rollback.settle(permit);
+            Err(error)
+        }
+    }
+}
+
+/// Unmounts a root file system whose processes are gone.
+///
+/// # Errors
+/// [`UnmountOverlayError`]; the permit ended as *unknown*.
+pub fn unmount_overlay(permit: Permit<UnmountOverlay>, overlay: Overlay) -> Result<(), UnmountOverlayError> {
+    match unmount(permit.request(), overlay) {
+        Ok(()) => {
+            permit.done();
+            Ok(())
+        }
+        Err(error) => {
+            permit.unknown();
+            Err(error)
+        }
+    }
+}
+
+fn unmount(request: &UnmountOverlay, overlay: Overlay) -> Result<(), UnmountOverlayError> {
+    if overlay.target() != &request.target {
+        return Err(UnmountOverlayError::OtherOverlay);
+    }
+    // An open root keeps the mount busy.
+    drop(overlay.root);
+    overlay.point.unmount().map_err(UnmountOverlayError::Unmount)
+}
+
+fn mount(
+    request: &MountOverlay,
+    layers: &[&Layer],
+    scratch: Option<&Scratch>,
+    context: Option<&SecurityContext>,
+    rollback: &mut Rollback,
+) -> Result<(OwnedFd, MountPoint), MountOverlayError> {
+    // The policy judged targets; what is mounted are descriptors. They meet here.
+    if !request.layers.iter().eq(layers.iter().map(|layer| layer.target())) {
+        return Err(MountOverlayError::OtherLayers);
+    }
+    if request.scratch.as_ref() != scratch.map(Scratch::target) {
+        return Err(MountOverlayError::OtherScratch);
+    }
+    if layers.is_empty() || layers.len() > LAYERS_MAX {
+        return Err(MountOverlayError::LayerCount { count: layers.len() });
+    }
+    let writes = scratch.map(|scratch| scratch.make_write_directories(rollback)).transpose();
+    let writes = writes.map_err(MountOverlayError::WriteDirectories)?;
+    let directory = MountPoint::create(&request.target, &CONTAINER_PLACES, rollback)
+        .map_err(MountOverlayError::MountPoint)?;
+    let lower = context.map(SecurityContext::root).into_iter().chain(layers.iter().map(|layer| layer.root()));
+    // The kernel does not stack a single directory; the empty mount point as the lowest one adds nothing.
+    let lower = lower.chain([directory.as_fd()]);
+    let root = stack(lower, writes.as_ref()).map_err(MountOverlayError::Filesystem)?;
+    let point = directory.attach(root.as_fd(), rollback).map_err(MountOverlayError::Attach)?;
+    Ok((root, point))
+}
+
+/// Stacks directories, topmost first. Each is an option of its own: a list in one string would be cut at a page.
+fn stack<'a>(
+    lower: impl Iterator<Item = BorrowedFd<'a>>,
+    writes: Option<&WriteDirectories>,
+) -> io::Result<OwnedFd> {
+    let mut overlay = Filesystem::open("overlay")?;
+    for directory in lower {
+        overlay = overlay.descriptor("lowerdir+", directory)?;
+    }
+    // Features that let attributes of a file redirect elsewhere are off, whatever the kernel's defaults.
+    for (option, value) in [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")] {
+        overlay = overlay.option(option, value)?;
+    }
+    // Device nodes in layers or made by containers open nothing; the launcher mounts a /dev of its own.
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+    match writes {
+        Some(writes) => {
+            overlay = overlay.descriptor("upperdir", &writes.upper)?.descriptor("workdir", &writes.work)?;
+        }
+        None => {
+            overlay = overlay.flag("ro")?;
+            attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+        }
+    }
+    overlay.mount(attributes)
+}
+
+#[cfg(test)]
+mod tests;
