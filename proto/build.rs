@@ -4,12 +4,16 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use protobuf::descriptor::field_descriptor_proto::Type;
+use protobuf::descriptor::{DescriptorProto, FileDescriptorProto};
 use ttrpc_codegen::{Codegen, Customize, ProtobufCustomize};
 
 /// Where the contracts lie, seen from the crate's root.
 const PROTOS: &str = "protos";
 /// The contracts of Kata's agent, and the generated modules with what they hold.
 const FILES: [&str; 5] = ["agent", "csi", "health", "oci", "types"];
+/// The frame around each request. ttrpc has its own messages for it; only its shape is needed here.
+const ENVELOPE: &str = "ttrpc.proto";
 const MODULES: [(&str, &str); 7] = [
     ("agent", "Messages of `grpc.AgentService`."),
     ("agent_ttrpc", "Client, service trait and registration of `grpc.AgentService`."),
@@ -42,19 +46,27 @@ fn main() -> io::Result<()> {
     let modules: String =
         MODULES.iter().map(|(name, holds)| format!("#[doc = {holds:?}]\npub mod {name};\n")).collect();
     fs::write(out_dir.join("mod.rs"), modules)?;
-    fs::write(out_dir.join("methods.rs"), method_table(&inputs)?)
+    let contract = parse(&inputs)?;
+    fs::write(out_dir.join("methods.rs"), method_table(&contract).map_err(io::Error::other)?)?;
+    let mut files = contract;
+    files.extend(parse(&[Path::new(PROTOS).join(ENVELOPE)])?);
+    fs::write(out_dir.join("schema.rs"), schema(&files)?)
 }
 
-/// Writes the source of `METHODS`, in the order of the contracts.
-fn method_table(inputs: &[PathBuf]) -> io::Result<String> {
-    let parsed = protobuf_parse::Parser::new()
+fn parse(inputs: &[PathBuf]) -> io::Result<Vec<FileDescriptorProto>> {
+    protobuf_parse::Parser::new()
         .pure()
         .include(PROTOS)
         .inputs(inputs)
         .parse_and_typecheck()
-        .map_err(|error| io::Error::other(format!("{error:#}")))?;
+        .map(|parsed| parsed.file_descriptors)
+        .map_err(|error| io::Error::other(format!("{error:#}")))
+}
+
+/// The source of `METHODS`, in the order of the contracts.
+fn method_table(files: &[FileDescriptorProto]) -> Result<String, std::fmt::Error> {
     let mut table = String::from("&[\n");
-    for file in &parsed.file_descriptors {
+    for file in files {
         for service in &file.service {
             for method in &service.method {
                 writeln!(
@@ -64,11 +76,56 @@ fn method_table(inputs: &[PathBuf]) -> io::Result<String> {
                     method.name(),
                     method.input_type().trim_start_matches('.'),
                     method.output_type().trim_start_matches('.'),
-                )
-                .map_err(io::Error::other)?;
+                )?;
             }
         }
     }
     table.push_str("]\n");
     Ok(table)
+}
+
+/// The source of `SCHEMA`: every message with its fields' numbers and kinds. A field that is a message names it by
+/// its place in the list.
+fn schema(files: &[FileDescriptorProto]) -> io::Result<String> {
+    let mut messages = Vec::new();
+    for file in files {
+        for message in &file.message_type {
+            collect(&format!(".{}", file.package()), message, &mut messages);
+        }
+    }
+    let place = |name: &str| {
+        let place = messages.iter().position(|(message, _)| message == name);
+        place.ok_or_else(|| io::Error::other(format!("no message {name}")))
+    };
+    let mut source = String::from("&[\n");
+    for (name, message) in &messages {
+        let mut fields = String::new();
+        for field in &message.field {
+            let kind = match field.type_() {
+                Type::TYPE_MESSAGE => format!("Kind::Message({})", place(field.type_name())?),
+                Type::TYPE_STRING | Type::TYPE_BYTES => "Kind::Bytes".to_owned(),
+                Type::TYPE_BOOL
+                | Type::TYPE_ENUM
+                | Type::TYPE_INT32
+                | Type::TYPE_INT64
+                | Type::TYPE_UINT32
+                | Type::TYPE_UINT64 => "Kind::Varint".to_owned(),
+                other => return Err(io::Error::other(format!("{name} has a field of type {other:?}"))),
+            };
+            write!(fields, "({}, {kind}), ", field.number()).map_err(io::Error::other)?;
+        }
+        writeln!(source, "Shape {{ name: {:?}, fields: &[{fields}] }},", name.trim_start_matches('.'))
+            .map_err(io::Error::other)?;
+    }
+    source.push_str("]\n");
+    Ok(source)
+}
+
+/// Lists a message and those declared inside it, the entries of maps among them, by full name.
+fn collect<'a>(scope: &str, message: &'a DescriptorProto, messages: &mut Vec<(String, &'a DescriptorProto)>) {
+    let name = format!("{scope}.{}", message.name());
+    for nested in &message.nested_type {
+        collect(&name, nested, messages);
+    }
+    messages.push((name, message));
 }

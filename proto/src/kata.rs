@@ -2,6 +2,7 @@
 //! unary calls over ttrpc.
 
 pub mod address;
+pub mod bounds;
 mod methods;
 
 pub use generated::{agent, agent_ttrpc, csi, health, health_ttrpc, oci, types};
@@ -12,8 +13,7 @@ pub use protobuf::well_known_types::empty::Empty;
 ///
 /// A peer that announces more is answered INVALID_ARGUMENT and its bytes are thrown away, in either direction; a
 /// longer response is replaced by that status. The limit is on one frame: it bounds neither the number of requests
-/// under way nor what a decoded message takes in memory, which for a repeated message field is up to two orders of
-/// magnitude more than its bytes.
+/// under way nor what a decoded message takes in memory; for that see [`bounds`].
 pub const FRAME_PAYLOAD_MAX_BYTES: usize = 4 << 20;
 
 #[expect(

@@ -7,8 +7,8 @@ pub use framing::{
     even_stream_id, garbage, many_connections, oversized_request, stray_frames, truncated_frames,
 };
 pub use requests::{
-    cancelled_call, empty_requests, health, hostile_container_ids, hostile_sandbox_ids, undecodable_requests,
-    unknown_method, unknown_service,
+    cancelled_call, empty_requests, health, hostile_container_ids, hostile_sandbox_ids, many_parts,
+    undecodable_requests, unknown_method, unknown_service,
 };
 
 use proto::kata::address::ServerAddress;
@@ -55,7 +55,7 @@ pub type Outcome = Result<(), Deviation>;
 pub type Check = fn(&ServerAddress) -> Outcome;
 
 /// Every check, by name.
-pub const ALL: [(&str, Check); 14] = [
+pub const ALL: [(&str, Check); 15] = [
     ("health", health),
     ("unknown_method", unknown_method),
     ("unknown_service", unknown_service),
@@ -69,6 +69,7 @@ pub const ALL: [(&str, Check); 14] = [
     ("hostile_container_ids", hostile_container_ids),
     ("hostile_sandbox_ids", hostile_sandbox_ids),
     ("undecodable_requests", undecodable_requests),
+    ("many_parts", many_parts),
     ("cancelled_call", cancelled_call),
 ];
 

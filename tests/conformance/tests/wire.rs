@@ -55,5 +55,6 @@ checks! {
     hostile_container_ids,
     hostile_sandbox_ids,
     undecodable_requests,
+    many_parts,
     cancelled_call,
 }

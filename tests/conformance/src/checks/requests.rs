@@ -2,7 +2,7 @@
 
 use proto::kata::address::ServerAddress;
 use proto::kata::health::VersionCheckResponse;
-use proto::kata::{METHODS, Method};
+use proto::kata::{FRAME_PAYLOAD_MAX_BYTES, METHODS, Method};
 use protobuf::Message as _;
 use ttrpc::Code;
 
@@ -178,6 +178,19 @@ pub fn undecodable_requests(address: &ServerAddress) -> Outcome {
         expect_call(&case, address, &request(AGENT, method, no_message), &refused)?;
     }
     expect_alive("undecodable requests", address)
+}
+
+/// A container request of two million empty storages, which decodes to some hundred times its 4 MiB, is refused.
+///
+/// # Errors
+/// When it is accepted, or the agent is gone.
+pub fn many_parts(address: &ServerAddress) -> Outcome {
+    // What the envelope around it takes stays below 64 bytes.
+    let storages = FRAME_PAYLOAD_MAX_BYTES.saturating_sub(64) / 2;
+    let request = request(AGENT, "CreateContainer", &[0x2a, 0].repeat(storages));
+    let case = "a container request of two million storages";
+    expect_call(case, address, &request, &[Code::INVALID_ARGUMENT, Code::RESOURCE_EXHAUSTED])?;
+    expect_alive(case, address)
 }
 
 /// Calls whose time limit passes at once are answered, whatever became of them, and the agent serves on.
