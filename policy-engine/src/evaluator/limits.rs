@@ -6,12 +6,15 @@ use std::time::Duration;
 use regorus::PolicyLengthConfig;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-/// The largest policy, in bytes. 1,000 containers are about 2.6 MB. A line may be as long: policies are
-/// often one line of JSON.
+/// The largest policy, in bytes. 1,000 containers are about 2.6 MB. A line may be as long.
 pub const POLICY_BYTES_MAX: usize = 8 << 20;
 
 /// The most lines of a policy.
 pub const POLICY_LINES_MAX: usize = 1 << 20;
+
+/// The longest text without a comma, such as a string, in characters. Beyond column 65,535 the
+/// interpreter's messages panic.
+pub const TEXT_LENGTH_MAX: usize = 64_000;
 
 /// The deepest nesting of brackets. Policies need about ten levels; the parser's time doubles with each.
 pub const NESTING_MAX: usize = 16;
@@ -26,12 +29,15 @@ pub const EXPLANATION_TIME_MAX: Duration = Duration::from_secs(1);
 /// Steps of the interpreter between two looks at the clock.
 const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(256).unwrap();
 
-const BYTES: NonZeroUsize = NonZeroUsize::new(POLICY_BYTES_MAX).unwrap();
+/// The columns of a line that was wrapped and still holds a long text.
+const COLUMNS: NonZeroU32 = NonZeroU32::new(64_000 + 1_000).unwrap();
+
+/// Wrapped lines have line breaks that the policy has not.
+const BYTES: NonZeroUsize = NonZeroUsize::new(2 * POLICY_BYTES_MAX).unwrap();
 const LINES: NonZeroUsize = NonZeroUsize::new(POLICY_LINES_MAX).unwrap();
 
 pub(super) const fn source_limits() -> PolicyLengthConfig {
-    // A line ends with the policy at the latest.
-    PolicyLengthConfig { max_col: NonZeroU32::MAX, max_file_bytes: BYTES, max_lines: LINES }
+    PolicyLengthConfig { max_col: COLUMNS, max_file_bytes: BYTES, max_lines: LINES }
 }
 
 pub(super) const fn timer(limit: Duration) -> ExecutionTimerConfig {

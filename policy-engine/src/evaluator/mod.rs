@@ -10,6 +10,7 @@ mod rego;
 mod scan;
 mod session;
 mod tokens;
+mod wrap;
 
 use serde_json::Value as Json;
 

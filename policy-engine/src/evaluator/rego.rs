@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use super::limits::{source_limits, timer};
 use super::load::LoadError;
 use super::scan;
+use super::wrap::wrap;
 use crate::denial::shorten;
 use crate::pattern::Patterns;
 
@@ -100,7 +101,7 @@ impl Rego {
     }
 
     fn add(&mut self, path: &str, text: &str) -> Result<(), LoadError> {
-        match self.engine.add_policy(path.to_owned(), text.to_owned()) {
+        match self.engine.add_policy(path.to_owned(), wrap(text).into_owned()) {
             Ok(_) => Ok(()),
             Err(error) => Err(LoadError::Parse { message: message(&error) }),
         }

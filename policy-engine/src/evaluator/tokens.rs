@@ -15,6 +15,8 @@ pub(super) enum Token<'a> {
     Call,
     /// A closing bracket or parenthesis.
     Close,
+    /// A comma.
+    Comma,
     /// A dot.
     Dot,
     /// Any other sign.
@@ -35,10 +37,14 @@ impl<'a> Tokens<'a> {
         Self { rest: text, text }
     }
 
+    /// The end of the token that was read last, in bytes from the start.
+    pub(super) fn position(&self) -> usize {
+        self.text.len().saturating_sub(self.rest.len())
+    }
+
     /// The line of the token that was read last, from 1.
     pub(super) fn line(&self) -> usize {
-        let read = self.text.len().saturating_sub(self.rest.len());
-        let newlines = self.text.bytes().take(read).filter(|byte| *byte == b'\n').count();
+        let newlines = self.text.bytes().take(self.position()).filter(|byte| *byte == b'\n').count();
         newlines.saturating_add(1)
     }
 
@@ -112,6 +118,7 @@ impl<'a> Iterator for Tokens<'a> {
             '[' | '{' => Token::Open,
             '(' => Token::Call,
             ']' | '}' | ')' => Token::Close,
+            ',' => Token::Comma,
             '.' => Token::Dot,
             _ => Token::Sign,
         })

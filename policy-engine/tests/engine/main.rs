@@ -1,0 +1,14 @@
+//! The engine as the agent uses it: requests in, permits or denials out.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests: a broken expectation ends them"
+)]
+
+mod fixture;
+mod loading;
+mod points;
+mod settling;
