@@ -69,7 +69,8 @@ impl Run {
 
     /// Shows the command, runs it with this task's own output, and waits for its end.
     pub(crate) fn run(&self) -> Result<(), CommandError> {
-        println!("$ {self}");
+        // Standard output is for results, which another program may read.
+        eprintln!("$ {self}");
         let status = self.command().status().map_err(|source| self.start_error(source))?;
         self.judge(status, String::new())
     }

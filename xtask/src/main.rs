@@ -1,12 +1,16 @@
 //! The one entry for people and CI: `cargo xtask <task>`.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "a task reports to the person who started it")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a task reports to the person who started it")]
 
+mod artifacts;
 mod check;
 mod command;
+mod image;
+mod packages;
 mod test;
 mod tool;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -18,14 +22,20 @@ use clap::Parser;
 enum Task {
     /// Judge the sources: format, lints, documents, layering, lengths, licences
     Check(check::Args),
+    /// Build the measured guest image and print its reference values
+    Image(image::Args),
     /// Build everything that tests need, then run every test
     Test(test::Args),
+    /// Boot the guest image and leave it running
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Check(args) => check::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Vm(args) => vm::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,9 @@ pub(crate) const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version
 /// Runs tests, each in a process of its own.
 pub(crate) const CARGO_NEXTEST: CargoTool = CargoTool { name: "cargo-nextest", version: "0.9.143" };
 
+/// The host's end of a virtual machine's vsock.
+pub(crate) const VHOST_DEVICE_VSOCK: CargoTool = CargoTool { name: "vhost-device-vsock", version: "0.3.0" };
+
 /// A tool of crates.io.
 pub(crate) struct CargoTool {
     name: &'static str,

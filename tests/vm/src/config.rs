@@ -58,19 +58,25 @@ pub struct VmConfig {
 }
 
 impl VmConfig {
-    /// A machine of the usual size whose only disk is the policy's, launched with that disk's digest as HOST_DATA.
+    /// A machine of the usual size without disks.
     #[must_use]
-    pub fn new(name: &str, boot: BootFiles, initdata: Initdata) -> Self {
+    pub fn new(name: &str, boot: BootFiles, host_data: [u8; 32]) -> Self {
         Self {
             name: name.to_owned(),
             boot,
-            host_data: initdata.digest(),
-            initdata: Some(initdata),
+            initdata: None,
+            host_data,
             disks: Vec::new(),
             spare_places: 0,
             memory_mib: 512,
             vcpus: 2,
             ready_limit: READY_LIMIT,
         }
+    }
+
+    /// The same machine with a policy, launched with the digest of its document as an honest host does it.
+    #[must_use]
+    pub fn with_initdata(self, initdata: Initdata) -> Self {
+        Self { host_data: initdata.digest(), initdata: Some(initdata), ..self }
     }
 }

@@ -46,6 +46,12 @@ impl Initdata {
         Ok(Self { document: toml::to_string(&document)? })
     }
 
+    /// The TOML document.
+    #[must_use]
+    pub fn document(&self) -> &str {
+        &self.document
+    }
+
     /// SHA-256 of the document: the HOST_DATA that lets a guest accept it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {

@@ -1,0 +1,74 @@
+//! Debian packages that tasks need: found by the program they bring, installed when this task runs as root.
+
+use crate::command::Run;
+
+/// A Debian package.
+pub(crate) struct Package {
+    name: &'static str,
+    /// The program that shows whether the package, in whatever version, is there.
+    program: &'static str,
+}
+
+/// What a virtual machine needs.
+pub(crate) const FOR_VM: &[Package] = &[Package { name: "qemu-system-x86", program: "qemu-system-x86_64" }];
+
+/// Makes sure that the packages are there.
+pub(crate) fn ensure(packages: &[Package]) -> anyhow::Result<()> {
+    let missing: Vec<_> = packages.iter().filter(|package| !is_on_path(package.program)).collect();
+    let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    println!("missing Debian packages: {}", names.join(" "));
+    if Run::new("id").arg("-u").stdout()?.trim() != "0" {
+        anyhow::bail!("run this as root, then try again: {}", install(&names, &[]));
+    }
+    // The lists may be missing; and a package that is half there from backports only goes with its other half.
+    if install(&names, &[]).run().is_ok() {
+        return Ok(());
+    }
+    Run::new("apt-get").arg("update").run()?;
+    if install(&names, &[]).run().is_ok() {
+        return Ok(());
+    }
+    install(&names, &["-t", "bookworm-backports"]).run()?;
+    Ok(())
+}
+
+fn install(names: &[&str], release: &[&str]) -> Run {
+    Run::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(release)
+        .args(names)
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_there_needs_no_package() {
+        ensure(&[Package { name: "no-such-package", program: "sh" }]).unwrap();
+    }
+
+    #[test]
+    fn a_missing_program_is_noticed() {
+        assert!(!is_on_path("no-such-program-anywhere"));
+    }
+
+    #[test]
+    fn the_command_can_be_copied() {
+        let command = install(&["qemu-system-x86"], &["-t", "bookworm-backports"]).to_string();
+        assert!(
+            command.ends_with(
+                "apt-get install -y --no-install-recommends -t bookworm-backports qemu-system-x86"
+            )
+        );
+    }
+}
