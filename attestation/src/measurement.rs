@@ -65,3 +65,20 @@ pub fn calculate(
         .map(Measurement::new)
         .map_err(|_| CalculateMeasurementError::Length { given: bytes.len() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_firmware_that_measures_a_kernel_there_is_no_measurement() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, [0; 4096]).unwrap();
+        let missing = folder.path().join("missing");
+        for firmware in [&missing, &file] {
+            let files = BootFiles { firmware, kernel: &file, initrd: &file, command_line: "" };
+            assert!(calculate(files, 1, CpuType::EpycV4).is_err());
+        }
+    }
+}

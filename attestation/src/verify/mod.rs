@@ -78,12 +78,11 @@ fn check_identity(
     }
     match vcek_extensions::tcb(chain.vcek) {
         Ok(certified) => {
+            let reported = report.reported_tcb();
             // A cache that names another TCB than the certificate it sends is broken or lying.
-            let certified = match bundle.claimed_tcb {
-                Some(claimed) if claimed != certified => claimed,
-                _ => certified,
-            };
-            verdict.equal(CheckName::Tcb, &certified, &report.reported_tcb());
+            let differing =
+                [Some(certified), bundle.claimed_tcb].into_iter().flatten().find(|tcb| *tcb != reported);
+            verdict.equal(CheckName::Tcb, &differing.unwrap_or(certified), &reported);
         }
         Err(error) => verdict.result(CheckName::Tcb, Err(error)),
     }

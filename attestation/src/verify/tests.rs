@@ -157,6 +157,28 @@ fn the_answer_of_a_certificate_cache_is_read() {
 }
 
 #[test]
+fn a_cache_vouches_for_nothing_that_the_certificate_does_not_say() {
+    let Some(mut evidence) = real() else { return };
+    // A report of another TCB, and a cache that agrees with it.
+    evidence.report[crate::report::layout::REPORTED_TCB] = 4;
+    let text = String::from_utf8(evidence::read("uvm_host_amd_certificate.json").unwrap()).unwrap();
+    evidence.chain = text.replace("7308000000000003", "7308000000000004").into_bytes();
+    let verdict = evidence.verdict();
+    let failing: Vec<_> = verdict.checks().iter().filter(|check| !check.ok).map(|check| check.name).collect();
+    assert_eq!(failing, [CheckName::Signature, CheckName::Tcb]);
+}
+
+#[test]
+fn only_the_lifetime_of_a_cached_answer_can_flip() {
+    let Some(evidence) = real() else { return };
+    let cached = evidence::read("uvm_host_amd_certificate.json").unwrap();
+    let lifetime = cached.windows(5).rposition(|window| window == b"86400").unwrap();
+    for bit in unnoticed(&cached, QUICK_STEP, |chain| evidence.passes(&evidence.report, chain)) {
+        assert!((lifetime..lifetime + 5).contains(&(bit / 8)), "bit {bit}");
+    }
+}
+
+#[test]
 fn other_bytes_are_no_bundle() {
     for bytes in [&b""[..], b"{}", b"{", b"\xff", b"-----BEGIN CERTIFICATE-----\n"] {
         assert!(CertificateBundle::parse(bytes).is_err(), "{bytes:?}");
@@ -200,7 +222,7 @@ fn unnoticed(original: &[u8], step: usize, passes: impl Fn(&[u8]) -> bool + Sync
 
 /// Which bits the quick tests look at: a prime step visits all positions within bytes, lines and certificates. A
 /// verification takes milliseconds, all bits take minutes.
-const QUICK_STEP: usize = 61;
+const QUICK_STEP: usize = 127;
 
 fn check_report_bits(step: usize) {
     let Some(evidence) = real() else { return };
