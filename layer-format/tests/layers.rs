@@ -1,7 +1,7 @@
 //! Layers from archives made here: the hash against its definition, the image against itself and against other
 //! readers of ext4, broken archives.
 #![cfg(feature = "build")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::arithmetic_side_effects, reason = "sizes in tests are small")]
 #![expect(clippy::disallowed_methods, reason = "debugfs is a program")]
 
