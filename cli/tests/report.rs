@@ -2,6 +2,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a test runs the built program, may stop, and says when it is skipped"
 )]
@@ -118,6 +119,26 @@ fn what_is_not_expected_does_not_verify() {
     let info = evidence.join("body.uvm_reference_info.bin").display().to_string();
     let output = files.verify(&["--endorsement", &info, "--endorsement-feed", "another"]);
     assert_eq!((code(&output), failing(&json(&output))), (Some(1), vec!["endorsement"]));
+}
+
+#[test]
+fn roots_can_be_given() {
+    let Some(evidence) = evidence() else { return };
+    let mut files = Files::of(&evidence);
+    let chain = fs::read_to_string(&files.certs).expect("chain");
+    let [_, ask, ark] = chain.split_inclusive("-----END CERTIFICATE-----\n").collect::<Vec<_>>()[..] else {
+        panic!("three certificates")
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let root = folder.path().join("root.pem");
+    let roots = ["--roots", &root.display().to_string()];
+    fs::write(&root, ark).expect("root");
+    assert_eq!(code(&files.verify(&roots)), Some(0));
+    // An intermediate is no root.
+    fs::write(&root, ask).expect("root");
+    assert_eq!(code(&files.verify(&roots)), Some(2));
+    files.certs = root.clone();
+    assert_eq!(code(&files.verify(&[])), Some(2));
 }
 
 #[test]
