@@ -1,8 +1,9 @@
 //! `cargo xtask test`: builds what tests need, runs every test, and says what was left out.
 
-use std::path::PathBuf;
+use guest_image::Flavour;
 
 use crate::{
+    artifacts,
     command::{Run, repository_root},
     tool,
 };
@@ -19,11 +20,14 @@ pub(crate) struct Args {
 
 /// Runs the tests.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    build_programs()?;
-    Run::new(tool::CARGO_NEXTEST.ready()?)
-        .args(nextest_arguments(args))
-        .env(AGENT_VARIABLE, target_folder().join("debug/cce-agent"))
-        .run()?;
+    if args.no_vm {
+        artifacts::psp_emulator()?;
+    } else {
+        artifacts::for_vm()?;
+    }
+    // Tests start the program that goes into a development image, so that what is tested is what runs in a guest.
+    let agent = artifacts::agent(Flavour::Development { psp_port: vm::PSP_PORT })?;
+    Run::new(tool::CARGO_NEXTEST.ready()?).args(nextest_arguments(args)).env(AGENT_VARIABLE, agent).run()?;
     if args.filter.is_none() {
         Run::cargo().args(["test", "--quiet", "--doc", "--workspace"]).run()?;
     }
@@ -37,21 +41,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the programs that tests start. The agent takes reports from the emulated secure processor here; the shipped
-/// one, built by `cargo xtask image`, does not know it.
-fn build_programs() -> anyhow::Result<()> {
-    let packages = ["--package", "agent", "--package", "cli", "--package", "psp-emulator"];
-    Run::cargo().arg("build").args(packages).args(["--features", "agent/emulated-psp"]).run()?;
-    Ok(())
-}
-
 /// Where tests look for the agent.
 const AGENT_VARIABLE: &str = "CCE_AGENT_BIN";
-
-fn target_folder() -> PathBuf {
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    repository_root().join(folder)
-}
 
 /// What this machine offers to tests.
 struct Machine {
