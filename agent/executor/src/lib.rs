@@ -15,12 +15,17 @@
 #![deny(unsafe_code)]
 
 pub mod boot;
+pub mod cgroup;
+pub mod container;
 pub mod devices;
+pub mod launcher;
 pub mod layers;
 pub mod mounts;
 pub mod observe;
+mod retry;
 mod rollback;
 pub mod scratch;
+pub mod stdio;
 mod sys;
 #[cfg(test)]
 mod test_bench;

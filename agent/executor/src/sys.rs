@@ -1,5 +1,12 @@
 //! System calls without a safe wrapper: all unsafe code of the crate, one purpose a file.
 
 pub(crate) mod block_device;
+pub(crate) mod bpf;
+pub(crate) mod children;
+pub(crate) mod descriptors;
 pub(crate) mod device_mapper;
 pub(crate) mod loop_device;
+pub(crate) mod mount_attributes;
+pub(crate) mod process;
+pub(crate) mod reactor;
+pub(crate) mod signals;

@@ -1,0 +1,222 @@
+//! Control groups, version 2: one directory per container, `<mount>/cce/<container id>`.
+//!
+//! A container's processes are born in its cgroup and cannot leave it: they see no writable cgroup file system. That
+//! makes the cgroup the one list of all of them, to signal, measure and kill.
+//!
+//! Limits come from the host, which can starve the guest anyway: where the kernel cannot enforce one (a developer's
+//! machine that has its controllers in version 1), it is named in [`Limited::unenforced`] and the container runs.
+
+pub(crate) mod devices;
+mod limits;
+mod stats;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use policy_engine::ContainerId;
+use policy_engine::request::Resources;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
+
+pub use self::limits::Limit;
+pub use self::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
+use crate::launcher::refuge::unescape;
+
+/// The directory of all containers' cgroups.
+const PARENT: &str = "cce";
+/// Controllers that containers are measured and limited by.
+const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
+/// How long the processes of a cgroup may take to end or to freeze.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// How deep cgroups may be nested in a container's; the kernel's own trees are not deeper in practice.
+const NESTING_MAX: u32 = 16;
+
+/// Why a container has no cgroup.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// No cgroup file system of version 2 is mounted.
+    #[error("no cgroup v2 file system is mounted")]
+    Hierarchy(#[source] io::Error),
+    /// The directory could not be made: the id is in use, or has been and was not cleaned up.
+    #[error("the cgroup could not be made")]
+    Create(#[source] io::Error),
+    /// The device filter could not be attached. Without it a container could reach the guest's disks.
+    #[error("the device filter could not be attached")]
+    Devices(#[source] io::Error),
+    /// A limit that the kernel enforces could not be set.
+    #[error("the limit `{limit}` could not be set")]
+    Limit {
+        /// Which.
+        limit: Limit,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The cgroup of a container. Dropping it kills what runs there and tries to remove it.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    path: PathBuf,
+    directory: OwnedFd,
+    removed: bool,
+}
+
+/// A cgroup with its limits.
+#[derive(Debug)]
+pub(crate) struct Limited {
+    pub(crate) cgroup: Cgroup,
+    /// Limits that were asked for and that this kernel does not enforce.
+    pub(crate) unenforced: Vec<Limit>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup of a container, with its device filter and limits.
+    pub(crate) fn create(id: &ContainerId, resources: &Resources) -> Result<Limited, CgroupError> {
+        let base = hierarchy().map_err(CgroupError::Hierarchy)?;
+        let parent = base.join(PARENT);
+        match fs::create_dir(&parent) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(CgroupError::Create(error));
+            }
+            _ => {}
+        }
+        delegate_controllers(&base);
+        delegate_controllers(&parent);
+        let path = parent.join(id.as_str());
+        fs::create_dir(&path).map_err(CgroupError::Create)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match rustix::fs::open(&path, flags, Mode::empty()) {
+            Ok(directory) => directory,
+            Err(errno) => {
+                let _ = fs::remove_dir(&path);
+                return Err(CgroupError::Create(errno.into()));
+            }
+        };
+        // From here on dropping it removes it.
+        let cgroup = Self { path, directory, removed: false };
+        devices::restrict(cgroup.as_fd()).map_err(CgroupError::Devices)?;
+        let unenforced = limits::apply(&cgroup, resources)?;
+        Ok(Limited { cgroup, unenforced })
+    }
+
+    /// Kills every process, also those that are just being born.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        self.write("cgroup.kill", "1")
+    }
+
+    /// Runs `act` on every process while none of them runs.
+    pub(crate) fn with_each_frozen(&self, mut act: impl FnMut(Pid) -> io::Result<()>) -> io::Result<()> {
+        self.write("cgroup.freeze", "1")?;
+        let acted = self.wait_for_event("frozen 1").and_then(|()| {
+            let pids = self.read("cgroup.procs")?;
+            pids.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).try_for_each(&mut act)
+        });
+        self.write("cgroup.freeze", "0")?;
+        acted
+    }
+
+    /// The measurements that this kernel takes.
+    pub(crate) fn stats(&self) -> Stats {
+        stats::read(self)
+    }
+
+    /// Waits until no process is left, at most ten seconds, and removes the cgroup and what is nested in it.
+    pub(crate) fn remove(mut self) -> io::Result<()> {
+        self.wait_for_event("populated 0")?;
+        remove_tree(&self.path, NESTING_MAX)?;
+        self.removed = true;
+        Ok(())
+    }
+
+    fn wait_for_event(&self, event: &str) -> io::Result<()> {
+        let start = Instant::now();
+        while !self.read("cgroup.events")?.lines().any(|line| line == event) {
+            if start.elapsed() > SETTLE_TIMEOUT {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        Ok(())
+    }
+
+    fn read(&self, file: &str) -> io::Result<String> {
+        fs::read_to_string(self.path.join(file))
+    }
+
+    fn write(&self, file: &str, value: &str) -> io::Result<()> {
+        fs::OpenOptions::new().write(true).open(self.path.join(file))?.write_all(value.as_bytes())
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if !self.removed {
+            // A container without an owner must not run on; its directory may stay behind when that takes time.
+            let _ = self.kill();
+            let _ = self.wait_for_event("populated 0");
+            let _ = remove_tree(&self.path, NESTING_MAX);
+        }
+    }
+}
+
+/// Removes a directory of cgroups, innermost first.
+fn remove_tree(path: &Path, nesting_left: u32) -> io::Result<()> {
+    let nesting_left = nesting_left.checked_sub(1).ok_or(io::ErrorKind::QuotaExceeded)?;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path(), nesting_left)?;
+        }
+    }
+    fs::remove_dir(path)
+}
+
+/// Lets the children of a cgroup use the controllers that it has. One by one: each may be in version 1 instead.
+fn delegate_controllers(directory: &Path) {
+    for controller in CONTROLLERS {
+        // What is missing afterwards is found out where a limit is set.
+        let _ = fs::write(directory.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
+}
+
+/// The mount point of the cgroup v2 file system.
+fn hierarchy() -> io::Result<PathBuf> {
+    mount_point(&fs::read_to_string("/proc/self/mountinfo")?).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The mount point of the first whole cgroup v2 file system in `mountinfo` (`proc_pid_mountinfo(5)`).
+fn mount_point(mountinfo: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        (file_system.starts_with("cgroup2 ") && root == "/").then(|| PathBuf::from(unescape(point)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hierarchy_is_found_where_it_is_mounted() {
+        let hybrid = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+                      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
+        assert_eq!(mount_point(hybrid), Some("/sys/fs/cgroup/unified".into()));
+        let part = "41 31 0:38 /part /mnt rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(mount_point(part), None);
+        assert_eq!(mount_point("nonsense"), None);
+    }
+}

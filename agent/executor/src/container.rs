@@ -1,0 +1,314 @@
+//! Containers: creating, starting, executing in, signalling, measuring and removing them.
+//!
+//! A container's life follows its policy state. [`create`] takes the permit, makes the init process, which sets itself
+//! up completely and then waits; only then is the permit *done*. [`Container::start`] lets it execute its program. All
+//! processes of a container are in one cgroup, by which they are killed.
+//!
+//! The functions that change something block, and run in the context of a tokio runtime, which collects the processes
+//! and serves their streams (`tokio::task::spawn_blocking` is such a place).
+
+mod compile;
+mod exec;
+mod mounts;
+pub(crate) mod plan;
+pub(crate) mod process;
+pub(crate) mod report;
+mod rootfs;
+pub(crate) mod setup;
+mod signal;
+mod spawn;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use policy_engine::request::{ContainerMount, CreateContainer, GetProperties, ShutdownContainer};
+use policy_engine::{ContainerId, ExecId, Grant, GuestPath, Permit};
+
+pub use self::compile::PlanError;
+pub use self::exec::ExecError;
+pub use self::mounts::MountError;
+use self::plan::Plan;
+pub use self::process::{ExitCode, Process};
+use self::report::START;
+pub use self::report::Step;
+pub use self::signal::SignalError;
+pub use self::spawn::SpawnError;
+use self::spawn::{KILL_TIMEOUT, await_execution, spawn};
+use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
+use crate::launcher::Launcher;
+use crate::launcher::channel::Channel;
+
+/// What the guest adds to a container of its own accord; never the host's words.
+#[derive(Debug, Clone, Default)]
+pub struct CreateOptions {
+    /// Environment entries `NAME=value` that follow the judged ones.
+    pub extra_env: Vec<String>,
+    /// Mounts that follow the judged ones.
+    pub extra_mounts: Vec<ContainerMount>,
+    /// The directories that sources of bind mounts may lie in; anything else of the guest is out of reach.
+    pub bind_source_directories: Vec<GuestPath>,
+}
+
+/// Why a container was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The request is not one that can be carried out.
+    #[error("the container cannot be made as asked")]
+    Plan(#[source] PlanError),
+    /// The root file system is not the one that the permit names, or cannot be copied.
+    #[error("the root file system cannot be used")]
+    Rootfs(#[source] io::Error),
+    /// The source of a bind mount is missing, behind a symbolic link, or not in an allowed directory.
+    #[error("the source of the bind mount at `{destination}` cannot be used")]
+    BindSource {
+        /// Where it was to be mounted.
+        destination: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It has no cgroup.
+    #[error("the container has no cgroup")]
+    Cgroup(#[source] CgroupError),
+    /// Its init did not come to be.
+    #[error("the container's init did not come to be")]
+    Spawn(#[source] SpawnError),
+}
+
+/// Why a container was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartContainerError {
+    /// It was started before, successfully or not.
+    #[error("the container was started already")]
+    Started,
+    /// Its program was not executed, and the container has ended.
+    #[error("the container's program was not executed")]
+    Execute(#[source] SpawnError),
+}
+
+/// Why statistics were not read.
+#[derive(Debug, thiserror::Error)]
+pub enum StatsError {
+    /// The grant is for another container.
+    #[error("the grant names another container")]
+    OtherContainer,
+}
+
+/// Why a container is not known to be gone.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The permit is for another container. Nothing was done.
+    #[error("the permit names another container")]
+    OtherContainer(Box<Container>),
+    /// Its processes could not be killed, or did not end in time.
+    #[error("the container's processes did not end")]
+    Kill(#[source] io::Error),
+    /// Its cgroup remains.
+    #[error("the container's cgroup could not be removed")]
+    Cgroup(#[source] io::Error),
+}
+
+/// A container. Dropping it instead of [removing](Self::remove) it kills it.
+#[derive(Debug)]
+pub struct Container {
+    grant: Grant<CreateContainer>,
+    init: Process,
+    /// Until it is started.
+    gate: Mutex<Option<Channel>>,
+    /// Without a process while that is being made.
+    execs: Mutex<HashMap<ExecId, Option<Process>>>,
+    cgroup: Cgroup,
+    unenforced: Vec<Limit>,
+}
+
+/// Creates the container that the permit names, on `rootfs`, its mounted root. It waits for [`Container::start`].
+///
+/// # Errors
+///
+/// [`CreateError`]. The permit ends as *untouched* when everything was undone, and as *unknown* otherwise.
+pub fn create(
+    launcher: &Launcher,
+    permit: Permit<CreateContainer>,
+    rootfs: BorrowedFd<'_>,
+    options: &CreateOptions,
+) -> Result<Container, CreateError> {
+    match make(launcher, permit.request(), rootfs, options) {
+        Ok(made) => Ok(Container {
+            init: made.init,
+            gate: Mutex::new(Some(made.gate)),
+            execs: Mutex::new(HashMap::new()),
+            cgroup: made.cgroup,
+            unenforced: made.unenforced,
+            grant: permit.done(),
+        }),
+        Err(Unmade { error, undone: true }) => {
+            permit.untouched();
+            Err(error)
+        }
+        Err(Unmade { error, undone: false }) => {
+            permit.unknown();
+            Err(error)
+        }
+    }
+}
+
+/// The parts of a new container.
+struct Made {
+    init: Process,
+    gate: Channel,
+    cgroup: Cgroup,
+    unenforced: Vec<Limit>,
+}
+
+/// A container that did not come to be.
+struct Unmade {
+    error: CreateError,
+    undone: bool,
+}
+
+impl From<CreateError> for Unmade {
+    /// Before there is a process everything goes with its descriptors.
+    fn from(error: CreateError) -> Self {
+        Self { error, undone: true }
+    }
+}
+
+fn make(
+    launcher: &Launcher,
+    request: &CreateContainer,
+    rootfs: BorrowedFd<'_>,
+    options: &CreateOptions,
+) -> Result<Made, Unmade> {
+    let process = compile::process(&request.process, &options.extra_env, request.allow_stdio_access);
+    let process = process.map_err(CreateError::Plan)?;
+    let (root, sources) = compile::root(request, options).map_err(CreateError::Plan)?;
+    let mut trees = vec![rootfs::copy_root(rootfs, &request.rootfs).map_err(CreateError::Rootfs)?];
+    for bind in &sources {
+        let tree = rootfs::copy_source(bind, &options.bind_source_directories);
+        let destination = || bind.path.to_string();
+        trees.push(tree.map_err(|source| CreateError::BindSource { destination: destination(), source })?);
+    }
+    let Limited { cgroup, unenforced } =
+        Cgroup::create(&request.container_id, &request.resources).map_err(CreateError::Cgroup)?;
+    let descriptors: Vec<BorrowedFd<'_>> = trees.iter().map(OwnedFd::as_fd).collect();
+    let plan = Plan::Init(Box::new(root), process);
+    match spawn(launcher, &plan, &cgroup, &descriptors, request.allow_stdio_access) {
+        Ok((init, gate)) => Ok(Made { init, gate, cgroup, unenforced }),
+        Err(failed) => {
+            let ended = failed.exit.map_or(Ok(()), |exit| {
+                cgroup.kill()?;
+                exit.wait_blocking(KILL_TIMEOUT)
+            });
+            let undone = ended.and_then(|()| cgroup.remove()).is_ok();
+            Err(Unmade { error: CreateError::Spawn(failed.error), undone })
+        }
+    }
+}
+
+impl Container {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &ContainerId {
+        &self.grant.request().container_id
+    }
+
+    /// The request as it was carried out.
+    #[must_use]
+    pub fn request(&self) -> &CreateContainer {
+        self.grant.request()
+    }
+
+    /// Limits that were asked for and that this kernel does not enforce.
+    #[must_use]
+    pub fn unenforced_limits(&self) -> &[Limit] {
+        &self.unenforced
+    }
+
+    /// Its init.
+    #[must_use]
+    pub fn init(&self) -> &Process {
+        &self.init
+    }
+
+    /// Its init, or the process that was executed under `exec_id`.
+    #[must_use]
+    pub fn process(&self, exec_id: Option<&ExecId>) -> Option<Process> {
+        match exec_id {
+            None => Some(self.init.clone()),
+            Some(id) => self.lock_execs().get(id).cloned().flatten(),
+        }
+    }
+
+    /// Forgets a process that has ended, whose id can be used again then.
+    pub fn forget(&self, exec_id: &ExecId) {
+        let mut execs = self.lock_execs();
+        if execs.get(exec_id).and_then(Option::as_ref).is_some_and(|process| process.try_status().is_some()) {
+            execs.remove(exec_id);
+        }
+    }
+
+    fn lock_execs(&self) -> MutexGuard<'_, HashMap<ExecId, Option<Process>>> {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the init execute its program.
+    ///
+    /// # Errors
+    ///
+    /// [`StartContainerError`]: it was started before, its program cannot be executed, or it has been killed.
+    pub fn start(&self) -> Result<(), StartContainerError> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let gate = gate.ok_or(StartContainerError::Started)?;
+        gate.send(START, &[])
+            .map_err(SpawnError::Silent)
+            .and_then(|()| await_execution(&gate))
+            .map_err(StartContainerError::Execute)
+    }
+
+    /// Measures it.
+    ///
+    /// # Errors
+    ///
+    /// [`StatsError`]: the grant is for another container.
+    pub fn stats(&self, grant: &Grant<GetProperties>) -> Result<Stats, StatsError> {
+        if grant.request().container_id == *self.id() {
+            Ok(self.cgroup.stats())
+        } else {
+            Err(StatsError::OtherContainer)
+        }
+    }
+
+    /// Kills all its processes, waits for their end, at most ten seconds for each step, and removes its cgroup.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError`]. Unless nothing was done, the permit ends as *unknown*.
+    pub fn remove(self, permit: Permit<ShutdownContainer>) -> Result<(), RemoveError> {
+        if permit.request().container_id != *self.id() {
+            permit.untouched();
+            return Err(RemoveError::OtherContainer(Box::new(self)));
+        }
+        match self.end() {
+            Ok(()) => {
+                permit.done();
+                Ok(())
+            }
+            Err(error) => {
+                permit.unknown();
+                Err(error)
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), RemoveError> {
+        self.cgroup.kill().map_err(RemoveError::Kill)?;
+        // The others first: the init ends only when they were collected.
+        let execs = self.execs.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for process in execs.values().flatten().chain([&self.init]) {
+            process.exit().wait_blocking(KILL_TIMEOUT).map_err(RemoveError::Kill)?;
+        }
+        self.cgroup.remove().map_err(RemoveError::Cgroup)
+    }
+}

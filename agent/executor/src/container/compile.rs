@@ -1,0 +1,224 @@
+//! Turns requests into plans: everything of the host's is parsed here, before a process exists.
+
+use policy_engine::request::{CreateContainer, ProcessSpec};
+use rustix::thread::CapabilitySet;
+
+use super::CreateOptions;
+use super::mounts::{self, BindSource, MountError};
+use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan};
+
+/// Why a request cannot be carried out by any kernel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// There is nothing to execute.
+    #[error("the argument list is empty")]
+    NoArguments,
+    /// A NUL would cut the text short: another argument than the one that was judged.
+    #[error("an argument or environment entry has a NUL byte")]
+    Nul,
+    /// No capability of Linux.
+    #[error("`{name}` is not a capability")]
+    Capability {
+        /// What was given.
+        name: String,
+    },
+    /// No resource limit of Linux.
+    #[error("`{kind}` is not a resource limit")]
+    Rlimit {
+        /// What was given.
+        kind: String,
+    },
+    /// A mask has permission bits only.
+    #[error("a umask has at most the bits 0777")]
+    Umask,
+    /// Beyond what the kernel knows.
+    #[error("the OOM score adjustment is not between -1000 and 1000")]
+    OomScore,
+    /// A mount is refused.
+    #[error("the mount at `{destination}` is refused")]
+    Mount {
+        /// Where it was to be.
+        destination: String,
+        /// Why.
+        #[source]
+        source: MountError,
+    },
+}
+
+/// Paths that are hidden from every container that is not privileged: what tells of, or reaches, the guest.
+const MASKED_PATHS: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// Paths that are read-only in every container that is not privileged: writing there changes the guest.
+const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The plan of a container's file system, and the sources of its bind mounts.
+pub(super) fn root(
+    request: &CreateContainer,
+    options: &CreateOptions,
+) -> Result<(RootPlan, Vec<BindSource>), PlanError> {
+    let requested = request.mounts.iter().chain(&options.extra_mounts);
+    let mounts = mounts::compile(requested, request.privileged)
+        .map_err(|(destination, source)| PlanError::Mount { destination, source })?;
+    let paths = |own: &[&str], asked: &[policy_engine::GuestPath]| {
+        let own = own.iter().filter(|_| !request.privileged).map(|&path| path.to_owned());
+        own.chain(asked.iter().map(ToString::to_string)).collect()
+    };
+    let plan = RootPlan {
+        hostname: request.hostname.as_ref().map(|hostname| hostname.as_str().to_owned()),
+        mounts: mounts.plans,
+        masked_paths: paths(&MASKED_PATHS, &request.masked_paths),
+        readonly_paths: paths(&READONLY_PATHS, &request.readonly_paths),
+        readonly_rootfs: request.readonly_rootfs,
+    };
+    Ok((plan, mounts.sources))
+}
+
+/// The plan of a process. `extra_env` comes after what was judged; `terminal` as asked for, if there is anyone to
+/// serve it.
+pub(super) fn process(
+    spec: &ProcessSpec,
+    extra_env: &[String],
+    streams: bool,
+) -> Result<ProcessPlan, PlanError> {
+    if spec.args.is_empty() {
+        return Err(PlanError::NoArguments);
+    }
+    if spec.args.iter().chain(&spec.env).chain(extra_env).any(|text| text.contains('\0')) {
+        return Err(PlanError::Nul);
+    }
+    if spec.umask > 0o777 {
+        return Err(PlanError::Umask);
+    }
+    if spec.oom_score_adj.is_some_and(|score| !(-1000..=1000).contains(&score)) {
+        return Err(PlanError::OomScore);
+    }
+    let rlimit = |limit: &policy_engine::request::Rlimit| {
+        let kind = rlimit_kind(&limit.kind).ok_or_else(|| PlanError::Rlimit { kind: limit.kind.clone() })?;
+        let value = |value: u64| (value != u64::MAX).then_some(value);
+        Ok(RlimitPlan { kind, soft: value(limit.soft), hard: value(limit.hard) })
+    };
+    Ok(ProcessPlan {
+        args: spec.args.clone(),
+        env: spec.env.iter().chain(extra_env).cloned().collect(),
+        cwd: spec.cwd.as_str().to_owned(),
+        uid: spec.user.uid,
+        gid: spec.user.gid,
+        groups: spec.user.additional_gids.clone(),
+        umask: spec.umask,
+        capabilities: CapabilityBits {
+            bounding: capability_bits(&spec.capabilities.bounding)?,
+            effective: capability_bits(&spec.capabilities.effective)?,
+            inheritable: capability_bits(&spec.capabilities.inheritable)?,
+            permitted: capability_bits(&spec.capabilities.permitted)?,
+            ambient: capability_bits(&spec.capabilities.ambient)?,
+        },
+        no_new_privileges: spec.no_new_privileges,
+        rlimits: spec.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
+        terminal: spec.terminal.filter(|_| streams).map(|size| (size.rows, size.columns)),
+        oom_score_adj: spec.oom_score_adj,
+    })
+}
+
+fn capability_bits(names: &[String]) -> Result<u64, PlanError> {
+    names.iter().try_fold(0, |bits, name| {
+        let capability = name.strip_prefix("CAP_").and_then(CapabilitySet::from_name);
+        let capability = capability.ok_or_else(|| PlanError::Capability { name: name.clone() })?;
+        Ok(bits | capability.bits())
+    })
+}
+
+fn rlimit_kind(name: &str) -> Option<RlimitKind> {
+    Some(match name.strip_prefix("RLIMIT_")? {
+        "AS" => RlimitKind::As,
+        "CORE" => RlimitKind::Core,
+        "CPU" => RlimitKind::Cpu,
+        "DATA" => RlimitKind::Data,
+        "FSIZE" => RlimitKind::Fsize,
+        "LOCKS" => RlimitKind::Locks,
+        "MEMLOCK" => RlimitKind::Memlock,
+        "MSGQUEUE" => RlimitKind::Msgqueue,
+        "NICE" => RlimitKind::Nice,
+        "NOFILE" => RlimitKind::Nofile,
+        "NPROC" => RlimitKind::Nproc,
+        "RSS" => RlimitKind::Rss,
+        "RTPRIO" => RlimitKind::Rtprio,
+        "RTTIME" => RlimitKind::Rttime,
+        "SIGPENDING" => RlimitKind::Sigpending,
+        "STACK" => RlimitKind::Stack,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use policy_engine::request::{CapabilitySets, Rlimit, User};
+
+    use super::*;
+
+    fn spec() -> ProcessSpec {
+        ProcessSpec {
+            args: vec!["/bin/true".to_owned()],
+            env: vec!["A= padded ".to_owned()],
+            cwd: "/".parse().unwrap(),
+            user: User::default(),
+            umask: 0o022,
+            capabilities: CapabilitySets::default(),
+            no_new_privileges: true,
+            rlimits: Vec::new(),
+            terminal: Some(Default::default()),
+            oom_score_adj: None,
+        }
+    }
+
+    #[test]
+    fn what_was_judged_is_what_is_planned() {
+        let plan = process(&spec(), &["B=2".to_owned()], true).unwrap();
+        assert_eq!(plan.env, ["A= padded ", "B=2"]);
+        assert_eq!(plan.terminal, Some((0, 0)));
+        assert_eq!(plan.capabilities, CapabilityBits::default());
+        assert_eq!(process(&spec(), &[], false).unwrap().terminal, None);
+    }
+
+    #[test]
+    fn names_become_the_kernels_numbers() {
+        let mut spec = spec();
+        spec.capabilities.bounding = vec!["CAP_CHOWN".to_owned(), "CAP_CHECKPOINT_RESTORE".to_owned()];
+        spec.rlimits = vec![Rlimit { kind: "RLIMIT_NOFILE".to_owned(), soft: 9, hard: u64::MAX }];
+        let plan = process(&spec, &[], true).unwrap();
+        assert_eq!(plan.capabilities.bounding, 1 | 1 << 40);
+        assert_eq!(plan.rlimits, [RlimitPlan { kind: RlimitKind::Nofile, soft: Some(9), hard: None }]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let changed = |change: fn(&mut ProcessSpec)| {
+            let mut spec = spec();
+            change(&mut spec);
+            process(&spec, &[], true).unwrap_err()
+        };
+        assert_eq!(changed(|spec| spec.args.clear()), PlanError::NoArguments);
+        assert_eq!(changed(|spec| spec.args[0] = "a\0b".to_owned()), PlanError::Nul);
+        assert_eq!(changed(|spec| spec.env[0] = "a\0b".to_owned()), PlanError::Nul);
+        assert_eq!(changed(|spec| spec.umask = 0o1777), PlanError::Umask);
+        assert_eq!(changed(|spec| spec.oom_score_adj = Some(1001)), PlanError::OomScore);
+        for name in ["CHOWN", "CAP_", "CAP_ALL", "cap_chown", "CAP_CHOWN | CAP_KILL"] {
+            let mut spec = spec();
+            spec.capabilities.permitted = vec![name.to_owned()];
+            let error = PlanError::Capability { name: name.to_owned() };
+            assert_eq!(process(&spec, &[], true), Err(error));
+        }
+    }
+}

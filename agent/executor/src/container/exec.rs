@@ -1,0 +1,113 @@
+//! Further processes in a container.
+
+use std::os::fd::AsFd as _;
+use std::sync::PoisonError;
+
+use policy_engine::Permit;
+use policy_engine::request::ExecInContainer;
+
+use super::plan::Plan;
+use super::spawn::{Failed, KILL_TIMEOUT, await_execution, spawn};
+use super::{Container, PlanError, Process, SpawnError, compile};
+use crate::launcher::Launcher;
+
+/// The most processes that are executed in a container and not [forgotten](Container::forget).
+const EXECS_MAX: usize = 1024;
+
+/// Why no process was executed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    /// The permit is for another container.
+    #[error("the permit names another container")]
+    OtherContainer,
+    /// The container was not started, or has ended.
+    #[error("the container is not running")]
+    NotRunning,
+    /// The id is in use.
+    #[error("the container has a process of this id")]
+    Exists,
+    /// There are 1,024 already.
+    #[error("the container has {EXECS_MAX} executed processes")]
+    TooMany,
+    /// The request is not one that can be carried out.
+    #[error("the process cannot be made as asked")]
+    Plan(#[source] PlanError),
+    /// It did not come to be, or not to its program.
+    #[error("the process did not come to be")]
+    Spawn(#[source] SpawnError),
+}
+
+impl Container {
+    /// Executes the process that the permit names in the container.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecError`]. The permit ends as *untouched*, or as *unknown* when a failed process did not end.
+    pub fn exec(&self, launcher: &Launcher, permit: Permit<ExecInContainer>) -> Result<Process, ExecError> {
+        if let Err(error) = self.reserve(permit.request()) {
+            permit.untouched();
+            return Err(error);
+        }
+        let made = self.make_exec(launcher, permit.request());
+        let mut execs = self.lock_execs();
+        let exec_id = &permit.request().exec_id;
+        match made {
+            Ok(process) => {
+                execs.insert(exec_id.clone(), Some(process.clone()));
+                permit.done();
+                Ok(process)
+            }
+            Err(Unmade { error, undone }) => {
+                execs.remove(exec_id);
+                if undone {
+                    permit.untouched();
+                } else {
+                    permit.unknown();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the id of the new process, if it may be made: of two requests with one id, one fails.
+    fn reserve(&self, request: &ExecInContainer) -> Result<(), ExecError> {
+        if request.container_id != *self.id() {
+            return Err(ExecError::OtherContainer);
+        }
+        let waiting = self.gate.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if waiting || self.init.try_status().is_some() {
+            return Err(ExecError::NotRunning);
+        }
+        let mut execs = self.lock_execs();
+        if execs.contains_key(&request.exec_id) {
+            return Err(ExecError::Exists);
+        }
+        if execs.len() >= EXECS_MAX {
+            return Err(ExecError::TooMany);
+        }
+        execs.insert(request.exec_id.clone(), None);
+        Ok(())
+    }
+
+    fn make_exec(&self, launcher: &Launcher, request: &ExecInContainer) -> Result<Process, Unmade> {
+        let streams = self.request().allow_stdio_access;
+        let plan = compile::process(&request.process, &[], streams)
+            .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
+        let descriptors = [self.init.exit().as_fd()];
+        let (error, exit) = match spawn(launcher, &Plan::Exec(plan), &self.cgroup, &descriptors, streams) {
+            Ok((process, channel)) => match await_execution(&channel) {
+                Ok(()) => return Ok(process),
+                Err(error) => (error, Some(process.into_exit())),
+            },
+            Err(Failed { error, exit }) => (error, exit),
+        };
+        let undone = exit.is_none_or(|exit| exit.end(KILL_TIMEOUT).is_ok());
+        Err(Unmade { error: ExecError::Spawn(error), undone })
+    }
+}
+
+/// A process that did not come to be.
+struct Unmade {
+    error: ExecError,
+    undone: bool,
+}

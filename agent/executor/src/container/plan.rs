@@ -1,0 +1,154 @@
+//! The plan: all that a new process needs to set itself up, checked and compiled by the agent before it exists.
+//!
+//! It travels as sealed memory. Neither the launcher nor the new process parses anything of the host's.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use serde::{Deserialize, Serialize};
+
+/// The longest plan, in bytes: above any request that the transport accepts.
+pub(crate) const PLAN_LENGTH_MAX: u64 = 8 << 20;
+
+/// What the new process is to become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Plan {
+    /// The init of a container. Descriptors: the root, the sources of bind mounts in order, then standard streams.
+    Init(Box<RootPlan>, ProcessPlan),
+    /// A further process. Descriptors: the container's init, then standard streams.
+    Exec(ProcessPlan),
+}
+
+/// The file system and the names that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RootPlan {
+    pub(crate) hostname: Option<String>,
+    pub(crate) mounts: Vec<MountPlan>,
+    pub(crate) masked_paths: Vec<String>,
+    pub(crate) readonly_paths: Vec<String>,
+    pub(crate) readonly_rootfs: bool,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MountPlan {
+    /// Where, an absolute path in the container.
+    pub(crate) destination: String,
+    pub(crate) what: MountKind,
+    /// `MOUNT_ATTR_*` bits.
+    pub(crate) attributes: u32,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum MountKind {
+    /// A new instance of a virtual file system, with its parameters.
+    Virtual(Virtual, Vec<(String, String)>),
+    /// The next of the bind sources that came as descriptors; its attributes are set already.
+    Bind,
+}
+
+/// The file systems that a container may have instances of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Virtual {
+    Proc,
+    /// A tmpfs with the default device nodes.
+    Dev,
+    Devpts,
+    Mqueue,
+    Sysfs,
+    Cgroup,
+    Tmpfs,
+}
+
+impl Virtual {
+    /// The kernel's name of it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Proc => "proc",
+            Self::Dev | Self::Tmpfs => "tmpfs",
+            Self::Devpts => "devpts",
+            Self::Mqueue => "mqueue",
+            Self::Sysfs => "sysfs",
+            Self::Cgroup => "cgroup2",
+        }
+    }
+}
+
+/// A program, its identity and its limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessPlan {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) cwd: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) umask: u16,
+    pub(crate) capabilities: CapabilityBits,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) rlimits: Vec<RlimitPlan>,
+    /// Rows and columns of the terminal, when it has one.
+    pub(crate) terminal: Option<(u16, u16)>,
+    pub(crate) oom_score_adj: Option<i16>,
+}
+
+/// Capability sets as the kernel's bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct CapabilityBits {
+    pub(crate) bounding: u64,
+    pub(crate) effective: u64,
+    pub(crate) inheritable: u64,
+    pub(crate) permitted: u64,
+    pub(crate) ambient: u64,
+}
+
+/// A resource limit; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RlimitPlan {
+    pub(crate) kind: RlimitKind,
+    pub(crate) soft: Option<u64>,
+    pub(crate) hard: Option<u64>,
+}
+
+/// The resources of `getrlimit(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RlimitKind {
+    As,
+    Core,
+    Cpu,
+    Data,
+    Fsize,
+    Locks,
+    Memlock,
+    Msgqueue,
+    Nice,
+    Nofile,
+    Nproc,
+    Rss,
+    Rtprio,
+    Rttime,
+    Sigpending,
+    Stack,
+}
+
+impl Plan {
+    /// Writes the plan into memory that nobody can change any more.
+    pub(crate) fn seal(&self) -> io::Result<OwnedFd> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let mut file = File::from(memfd_create("plan", flags)?);
+        file.write_all(&serde_json::to_vec(self)?)?;
+        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        file.rewind()?;
+        Ok(file.into())
+    }
+
+    /// Reads what [`seal`](Self::seal) wrote.
+    pub(crate) fn read(memory: OwnedFd) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        File::from(memory).take(PLAN_LENGTH_MAX).read_to_end(&mut bytes)?;
+        serde_json::from_slice(&bytes).map_err(io::Error::from)
+    }
+}

@@ -1,0 +1,142 @@
+//! What a new process does between its birth and its program. This runs in the process itself.
+//!
+//! It has one thread, a plan, and the descriptors that the plan speaks of; every path it opens lies below the
+//! container's root. The order of the steps is that of [`init`] and [`finish`], and matters: what needs privileges
+//! comes before they go, and what is checked comes after the last thing that could change it.
+
+mod conceal;
+mod devices;
+mod filesystem;
+mod identity;
+mod program;
+mod root;
+mod terminal;
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::vec::IntoIter;
+
+use rustix::io::Errno;
+use rustix::thread::ThreadNameSpaceType;
+
+use self::root::Root;
+use super::plan::{Plan, ProcessPlan, RootPlan};
+use super::report::{AtStep as _, Failure, Report, START, Step};
+use crate::launcher::channel::Channel;
+use crate::launcher::protocol::Kind;
+use crate::sys::process::exit;
+use crate::sys::signals;
+
+/// The exit code of a process that did not reach its program, as shells have it.
+const EXIT_CODE: u8 = 127;
+
+/// What a new process has from the agent, by way of the launcher.
+#[derive(Debug)]
+pub(crate) struct Inheritance {
+    /// Sealed memory.
+    pub(crate) plan: OwnedFd,
+    pub(crate) channel: Channel,
+    /// What the plan speaks of.
+    pub(crate) rest: Vec<OwnedFd>,
+}
+
+/// Sets the process up and executes its program.
+pub(crate) fn run(kind: Kind, inheritance: Inheritance) -> ! {
+    let Inheritance { plan, channel, rest } = inheritance;
+    let descriptors = rest.into_iter();
+    let plan = Plan::read(plan).at(Step::Plan);
+    let Err(failure) = plan.and_then(|plan| match (kind, plan) {
+        (Kind::Init, Plan::Init(root, process)) => init(&root, &process, descriptors, &channel),
+        (Kind::Exec, Plan::Exec(process)) => exec(&process, descriptors, &channel),
+        (Kind::Init, Plan::Exec(_)) | (Kind::Exec, Plan::Init(..)) => Err(Errno::INVAL).at(Step::Plan),
+    });
+    // When the agent is gone as well there is nobody to tell.
+    let _ = Report::Failed(failure).send(&channel, None);
+    exit(EXIT_CODE)
+}
+
+/// The init of a container.
+fn init(
+    plan: &RootPlan,
+    process: &ProcessPlan,
+    mut descriptors: IntoIter<OwnedFd>,
+    channel: &Channel,
+) -> Result<Infallible, Failure> {
+    signals::reset().at(Step::Signals)?;
+    // Only now, in its own cgroup: a cgroup namespace shows what its maker was in.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).at(Step::Namespaces)?;
+    let tree = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
+    let root = Root::attach(tree).at(Step::Root)?;
+    for mount in &plan.mounts {
+        filesystem::mount(&root, mount, &mut descriptors).on(Step::Mount, &mount.destination)?;
+    }
+    root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
+    root.pivot().at(Step::Pivot)?;
+    if let Some(hostname) = &plan.hostname {
+        rustix::system::sethostname(hostname.as_bytes()).at(Step::Hostname)?;
+    }
+    let streams = terminal::streams(&root, process, descriptors)?;
+    if process.terminal.is_some() {
+        terminal::bind_console(&root, &streams).on(Step::Terminal, "/dev/console")?;
+    }
+    for path in &plan.masked_paths {
+        conceal::mask(&root, path).on(Step::Mask, path)?;
+    }
+    for path in &plan.readonly_paths {
+        conceal::make_readonly(&root, path).on(Step::ReadonlyPath, path)?;
+    }
+    if plan.readonly_rootfs {
+        root.make_readonly().at(Step::ReadonlyRoot)?;
+    }
+    let env = program::environment(&root, process);
+    finish(&root, process, &streams)?;
+    Report::Ready.send(channel, streams.master()).at(Step::Plan)?;
+    drop(streams);
+    match channel.receive().at(Step::Plan)? {
+        Some((word, _)) if word == START => {}
+        // The agent gave the container up.
+        _ => exit(EXIT_CODE),
+    }
+    program::execute(process, &env, channel)
+}
+
+/// A further process of a container.
+fn exec(
+    process: &ProcessPlan,
+    mut descriptors: IntoIter<OwnedFd>,
+    channel: &Channel,
+) -> Result<Infallible, Failure> {
+    signals::reset().at(Step::Signals)?;
+    let container = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
+    let namespaces = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    rustix::thread::move_into_thread_name_spaces(container.as_fd(), namespaces).at(Step::Namespaces)?;
+    drop(container);
+    let root = Root::current().at(Step::Root)?;
+    let streams = terminal::streams(&root, process, descriptors)?;
+    let env = program::environment(&root, process);
+    finish(&root, process, &streams)?;
+    Report::Ready.send(channel, streams.master()).at(Step::Plan)?;
+    drop(streams);
+    program::execute(process, &env, channel)
+}
+
+/// The last steps, the same for both: limits, directory, session, streams, and then all privileges go.
+fn finish(root: &Root, process: &ProcessPlan, streams: &terminal::Streams) -> Result<(), Failure> {
+    identity::set_oom_score(process).at(Step::OomScore)?;
+    identity::set_rlimits(process)?;
+    root.enter(&process.cwd).on(Step::WorkingDirectory, &process.cwd)?;
+    rustix::process::setsid().at(Step::Session)?;
+    streams.connect(process).at(Step::Streams)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(u32::from(process.umask)));
+    identity::take(process)?;
+    root::check_working_directory().on(Step::WorkingDirectory, &process.cwd)?;
+    crate::sys::descriptors::close_on_exec_from(3).at(Step::Descriptors)
+}
+
+/// A directory that cannot be made in a read-only root is reported when it is entered, if it is missing.
+fn ignore_readonly(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,115 @@
+//! Limits, users and rights.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+
+use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid, openat2};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+    configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
+    set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+
+use crate::container::plan::{ProcessPlan, RlimitKind};
+use crate::container::report::{AtStep as _, Failure, Step};
+
+/// Sets the adjustment of the OOM killer's score.
+///
+/// Through a procfs of its own that is mounted nowhere: what lies at `/proc` may be something else, or turn the
+/// write into another one (CVE-2025-52881).
+pub(super) fn set_oom_score(process: &ProcessPlan) -> io::Result<()> {
+    let Some(score) = process.oom_score_adj else { return Ok(()) };
+    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "subset", "pid")?;
+    fsconfig_create(&context)?;
+    let proc = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat2(&proc, "self/oom_score_adj", flags, Mode::empty(), resolve)?;
+    File::from(file).write_all(score.to_string().as_bytes())
+}
+
+/// Sets the resource limits.
+pub(super) fn set_rlimits(process: &ProcessPlan) -> Result<(), Failure> {
+    for limit in &process.rlimits {
+        let value = Rlimit { current: limit.soft, maximum: limit.hard };
+        setrlimit(resource(limit.kind), value).on(Step::Rlimit, &format!("{:?}", limit.kind))?;
+    }
+    Ok(())
+}
+
+fn resource(kind: RlimitKind) -> Resource {
+    match kind {
+        RlimitKind::As => Resource::As,
+        RlimitKind::Core => Resource::Core,
+        RlimitKind::Cpu => Resource::Cpu,
+        RlimitKind::Data => Resource::Data,
+        RlimitKind::Fsize => Resource::Fsize,
+        RlimitKind::Locks => Resource::Locks,
+        RlimitKind::Memlock => Resource::Memlock,
+        RlimitKind::Msgqueue => Resource::Msgqueue,
+        RlimitKind::Nice => Resource::Nice,
+        RlimitKind::Nofile => Resource::Nofile,
+        RlimitKind::Nproc => Resource::Nproc,
+        RlimitKind::Rss => Resource::Rss,
+        RlimitKind::Rtprio => Resource::Rtprio,
+        RlimitKind::Rttime => Resource::Rttime,
+        RlimitKind::Sigpending => Resource::Sigpending,
+        RlimitKind::Stack => Resource::Stack,
+    }
+}
+
+/// Takes user, groups and capabilities of the process, and with them every way back.
+pub(super) fn take(process: &ProcessPlan) -> Result<(), Failure> {
+    let bits = process.capabilities;
+    drop_bounding(CapabilitySet::from_bits_retain(bits.bounding)).at(Step::Capabilities)?;
+    set_keep_capabilities(true).at(Step::Capabilities)?;
+    // Also when there are none: the agent's own groups must not stay (CVE-2022-36109).
+    let groups: Vec<Gid> = process.groups.iter().copied().map(Gid::from_raw).collect();
+    set_thread_groups(&groups).at(Step::Identity)?;
+    let (gid, uid) = (Gid::from_raw(process.gid), Uid::from_raw(process.uid));
+    set_thread_res_gid(gid, gid, gid).at(Step::Identity)?;
+    set_thread_res_uid(uid, uid, uid).at(Step::Identity)?;
+    set_keep_capabilities(false).at(Step::Capabilities)?;
+    // What the agent itself does not have it cannot give: less is never more.
+    let held = capabilities(None).at(Step::Capabilities)?.permitted;
+    let sets = CapabilitySets {
+        effective: CapabilitySet::from_bits_retain(bits.effective) & held,
+        permitted: CapabilitySet::from_bits_retain(bits.permitted) & held,
+        inheritable: CapabilitySet::from_bits_retain(bits.inheritable) & held,
+    };
+    clear_ambient_capability_set().at(Step::Capabilities)?;
+    set_capabilities(None, sets).at(Step::Capabilities)?;
+    for capability in each(CapabilitySet::from_bits_retain(bits.ambient) & sets.permitted & sets.inheritable)
+    {
+        configure_capability_in_ambient_set(capability, true).at(Step::Capabilities)?;
+    }
+    if process.no_new_privileges {
+        set_no_new_privs(true).at(Step::NoNewPrivileges)?;
+    }
+    Ok(())
+}
+
+fn drop_bounding(kept: CapabilitySet) -> io::Result<()> {
+    for capability in each(CapabilitySet::from_bits_retain(!kept.bits())) {
+        match remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The kernel knows no further ones.
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The capabilities in a set, one by one, in the kernel's order.
+fn each(set: CapabilitySet) -> impl Iterator<Item = CapabilitySet> {
+    (0..64)
+        .map(|bit| CapabilitySet::from_bits_retain(1 << bit))
+        .filter(move |capability| set.contains(*capability))
+}

@@ -1,0 +1,139 @@
+//! The container's root, and paths below it.
+//!
+//! A path of the container is resolved by the kernel with the container's root as the root (`openat2(2)`,
+//! `RESOLVE_IN_ROOT`), never through a magic link, once, and used as a descriptor from then on. What the container's
+//! files say can lead elsewhere in the container but not out of it, and not change between check and use
+//! (CVE-2019-19921, CVE-2021-30465, CVE-2024-45310).
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2};
+use rustix::io::Errno;
+use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount};
+
+use crate::launcher::refuge::ATTACHMENT_POINT;
+use crate::sys::mount_attributes::{Extent, restrict_mount};
+
+/// The root of a container.
+#[derive(Debug)]
+pub(super) struct Root(OwnedFd);
+
+impl Root {
+    /// Attaches the detached `tree` as the future root.
+    pub(super) fn attach(tree: OwnedFd) -> io::Result<Self> {
+        move_mount(&tree, "", CWD, ATTACHMENT_POINT, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        Ok(Self(tree))
+    }
+
+    /// The root that the process has.
+    pub(super) fn current() -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open("/", flags, Mode::empty())?))
+    }
+
+    /// Makes it the root of the process and its mount namespace, and nothing else is left there.
+    pub(super) fn pivot(&self) -> io::Result<()> {
+        rustix::process::fchdir(&self.0)?;
+        rustix::process::pivot_root(".", ".")?;
+        // The old root is stacked on the new one now; `.` names the upper of the two.
+        unmount(".", UnmountFlags::DETACH)?;
+        rustix::process::chdir("/").map_err(io::Error::from)
+    }
+
+    /// Makes the root's mount read-only, without what is mounted below.
+    pub(super) fn make_readonly(&self) -> io::Result<()> {
+        restrict_mount(self.0.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, Extent::One)
+    }
+
+    /// The object at `path`, as a place and not for reading.
+    pub(super) fn find(&self, path: &str) -> io::Result<OwnedFd> {
+        self.open(path, OFlags::PATH, ResolveFlags::empty())
+    }
+
+    /// Opens `path`, with further restrictions on how it is resolved.
+    pub(super) fn open(&self, path: &str, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
+        let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        loop {
+            match openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                Ok(descriptor) => return Ok(descriptor),
+                // The kernel could not rule out that a `..` raced with a rename.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Makes the missing directories of `path`.
+    pub(super) fn ensure_directory(&self, path: &str) -> io::Result<()> {
+        self.directory(Path::new(path)).map(drop)
+    }
+
+    /// The directory `path`, made if it is missing.
+    ///
+    /// A dangling symbolic link on the way is an error, not a place to make something at.
+    pub(super) fn directory(&self, path: &Path) -> io::Result<OwnedFd> {
+        let mut reached = Path::new("/").to_path_buf();
+        let mut directory = self.open("/", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
+        for component in path.components().skip(1) {
+            reached.push(component);
+            let text = reached.to_str().ok_or(Errno::INVAL)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            directory = match self.open(text, flags, ResolveFlags::empty()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    mkdirat(&directory, component.as_os_str(), Mode::from_raw_mode(0o755))?;
+                    open_child(&directory, component.as_os_str().to_str().ok_or(Errno::INVAL)?, flags)?
+                }
+                other => other?,
+            };
+        }
+        Ok(directory)
+    }
+
+    /// The place to mount a directory or a file at, made if it is missing.
+    pub(super) fn mount_point(&self, path: &str, directory: bool) -> io::Result<OwnedFd> {
+        if directory {
+            return self.directory(Path::new(path));
+        }
+        match self.find(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        let path = Path::new(path);
+        let parent = self.directory(path.parent().ok_or(Errno::INVAL)?)?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or(Errno::INVAL)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+        rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644))?;
+        open_child(&parent, name, OFlags::PATH)
+    }
+
+    /// Makes `path` the working directory.
+    pub(super) fn enter(&self, path: &str) -> io::Result<()> {
+        let directory = self.open(path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
+        rustix::process::fchdir(directory).map_err(io::Error::from)
+    }
+}
+
+/// The child `name` of `directory`, which is no symbolic link.
+pub(super) fn open_child(directory: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(directory, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(io::Error::from)
+}
+
+/// Attaches a detached mount at a place.
+pub(super) fn attach_at(tree: &OwnedFd, place: &OwnedFd) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", place, "", flags).map_err(io::Error::from)
+}
+
+/// Whether a descriptor is a directory.
+pub(super) fn is_directory(descriptor: &OwnedFd) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(descriptor)?.st_mode) == FileType::Directory)
+}
+
+/// Refuses a working directory that the container's root does not reach (CVE-2024-21626).
+pub(super) fn check_working_directory() -> io::Result<()> {
+    let path = rustix::process::getcwd(Vec::new())?;
+    if path.as_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::NOENT.into()) }
+}

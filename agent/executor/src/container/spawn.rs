@@ -1,0 +1,158 @@
+//! From a plan to a process that is set up: what creating a container and an exec have in common.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::{Plan, ProcessPlan};
+use super::process::{Exit, Process, collect_when_ended};
+use super::report::{Failure, Report, Step};
+use crate::cgroup::Cgroup;
+use crate::launcher::channel::Channel;
+use crate::launcher::protocol::{Kind, Order};
+use crate::launcher::{LaunchError, Launcher};
+use crate::stdio::Prepared;
+
+/// How long one step of a new process may take; reading a program from a slow disk is the longest.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a killed process may take to end.
+pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a process did not come to be.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// There is no tokio runtime to collect the process in.
+    #[error("there is no runtime")]
+    Runtime(#[source] tokio::runtime::TryCurrentError),
+    /// Its streams could not be made.
+    #[error("the standard streams could not be made")]
+    Streams(#[source] io::Error),
+    /// Its plan or channel could not be made.
+    #[error("the process could not be prepared")]
+    Prepare(#[source] io::Error),
+    /// It was not started.
+    #[error("the process was not started")]
+    Launch(#[from] LaunchError),
+    /// It could not set itself up.
+    #[error("{step} failed{}", on(subject))]
+    Setup {
+        /// The step.
+        step: Step,
+        /// The path or name that the step was about; empty if none.
+        subject: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It said nothing more, in time or at all: killed, most likely.
+    #[error("the process ended while it was set up")]
+    Silent(#[source] io::Error),
+}
+
+fn on(subject: &str) -> String {
+    if subject.is_empty() { String::new() } else { format!(" on `{subject}`") }
+}
+
+impl From<Failure> for SpawnError {
+    fn from(failure: Failure) -> Self {
+        Self::Setup {
+            step: failure.step,
+            subject: failure.subject,
+            source: io::Error::from_raw_os_error(failure.errno),
+        }
+    }
+}
+
+/// What there is of a process: more than nothing also when it failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: SpawnError,
+    /// The child, if there is one: it is to be killed and collected.
+    pub(super) exit: Option<Arc<Exit>>,
+}
+
+impl From<SpawnError> for Failed {
+    fn from(error: SpawnError) -> Self {
+        Self { error, exit: None }
+    }
+}
+
+/// Starts a process in `cgroup` and waits until it has set itself up. `descriptors` are those of the plan, but for the
+/// standard streams. The channel is the way to go on with it.
+pub(super) fn spawn(
+    launcher: &Launcher,
+    plan: &Plan,
+    cgroup: &Cgroup,
+    descriptors: &[BorrowedFd<'_>],
+    allow_stdio_access: bool,
+) -> Result<(Process, Channel), Failed> {
+    // Collecting the child and serving its streams is the reactor's work; this thread may block.
+    let runtime = tokio::runtime::Handle::try_current().map_err(SpawnError::Runtime)?;
+    let _context = runtime.enter();
+    let (kind, process) = match plan {
+        Plan::Init(_, process) => (Kind::Init, process),
+        Plan::Exec(process) => (Kind::Exec, process),
+    };
+    let streams =
+        Prepared::new(allow_stdio_access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
+    let memory = plan.seal().map_err(SpawnError::Prepare)?;
+    let (ours, theirs) = Channel::pair().map_err(SpawnError::Prepare)?;
+    ours.set_receive_timeout(REPORT_TIMEOUT).map_err(SpawnError::Prepare)?;
+
+    let mut passed = vec![memory.as_fd(), theirs.as_fd(), cgroup.as_fd()];
+    passed.extend_from_slice(descriptors);
+    passed.extend(streams.theirs());
+    let mut registration = launcher.hold_registry();
+    let (pid, pidfd) = launcher.launch(&registration, Order { kind }, &passed).map_err(SpawnError::from)?;
+    let exit = Arc::new(Exit::new(pidfd));
+    registration.add(pid, Arc::downgrade(&exit));
+    drop(registration);
+    drop(theirs);
+
+    match follow(process, &exit, &ours, streams) {
+        Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
+        Err(error) => Err(Failed { error, exit: Some(exit) }),
+    }
+}
+
+/// Waits for the report that the process is set up.
+fn follow(
+    process: &ProcessPlan,
+    exit: &Arc<Exit>,
+    channel: &Channel,
+    streams: Prepared,
+) -> Result<crate::stdio::Stdio, SpawnError> {
+    collect_when_ended(exit).map_err(SpawnError::Prepare)?;
+    match Report::receive(channel).map_err(SpawnError::Silent)? {
+        Some((Report::Ready, master)) => {
+            debug_assert_eq!(
+                master.is_some(),
+                process.terminal.is_some(),
+                "a terminal comes with its report"
+            );
+            streams.into_stdio(master).map_err(SpawnError::Streams)
+        }
+        Some((Report::Failed(failure), _)) => Err(failure.into()),
+        Some((Report::Executing, _)) => Err(SpawnError::Silent(io::ErrorKind::InvalidData.into())),
+        None => Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
+/// Waits until the process executes its program.
+pub(super) fn await_execution(channel: &Channel) -> Result<(), SpawnError> {
+    match Report::receive(channel).map_err(SpawnError::Silent)? {
+        Some((Report::Executing, _)) => {}
+        Some((Report::Failed(failure), _)) => return Err(failure.into()),
+        Some((Report::Ready, _)) => return Err(SpawnError::Silent(io::ErrorKind::InvalidData.into())),
+        None => return Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
+    }
+    // `execve` closes the other end; a failure is reported first.
+    match Report::receive(channel).map_err(SpawnError::Silent)? {
+        None => Ok(()),
+        Some((Report::Failed(failure), _)) => Err(failure.into()),
+        Some((Report::Ready | Report::Executing, _)) => {
+            Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()))
+        }
+    }
+}
