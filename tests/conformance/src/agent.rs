@@ -9,18 +9,26 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use proto::kata::address::{ParseAddressError, ServerAddress};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::connection::Connection;
 
 /// Address of an agent that runs already.
 pub const ADDRESS_VARIABLE: &str = "AGENT_ADDRESS";
-/// Path of the built agent.
+/// Path of the built agent. The emulated secure processor, which gives it the HOST_DATA that its policy is bound to,
+/// is looked for beside it.
 pub const BINARY_VARIABLE: &str = "CCE_AGENT_BIN";
 
-/// How long an agent may take to listen.
-const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long a program may take to listen. The secure processor makes its keys at its first start.
+const START_LIMIT: Duration = Duration::from_secs(120);
 const START_POLL: Duration = Duration::from_millis(20);
+/// Name of the emulated secure processor's program.
+const PSP_PROGRAM: &str = "psp-emulator";
+/// Name of the folder of its keys, which all tests share, beside the folder of the programs.
+const PSP_KEYS: &str = "psp-keys";
+/// Measurement of the guest that is none.
+const MEASUREMENT_HEX_DIGITS: usize = 96;
 
 /// What an agent of ours is started with.
 #[derive(Clone, Debug)]
@@ -46,11 +54,11 @@ pub enum Unavailable {
     /// Files for the agent could not be written.
     #[error("preparing the agent's files failed")]
     Prepare(#[source] io::Error),
-    /// The program could not be started.
-    #[error("starting the agent failed")]
+    /// A program could not be started.
+    #[error("starting the agent or its secure processor failed")]
     Start(#[source] io::Error),
-    /// The program ended, or does not listen.
-    #[error("the agent does not listen; it said: {log}")]
+    /// A program ended, or does not listen.
+    #[error("the agent or its secure processor does not listen; they said: {log}")]
     Silent {
         /// What it wrote.
         log: String,
@@ -72,9 +80,10 @@ pub struct AgentUnderTest {
     started: Option<Started>,
 }
 
+/// The agent and the secure processor beside it, the latter first.
 #[derive(Debug)]
 struct Started {
-    child: Child,
+    programs: Vec<Child>,
     folder: TempDir,
 }
 
@@ -108,51 +117,77 @@ impl AgentUnderTest {
 
     fn start(binary: &Path, setup: &Setup) -> Result<Self, Unavailable> {
         let folder = TempDir::new().map_err(Unavailable::Prepare)?;
-        let socket = folder.path().join("agent.sock");
-        let configuration = write_files(folder.path(), &socket, setup).map_err(Unavailable::Prepare)?;
-        let log = File::create(log_path(folder.path())).map_err(Unavailable::Prepare)?;
-        let child = command(binary, &configuration, log).and_then(|mut command| command.spawn());
-        let mut started = Started { child: child.map_err(Unavailable::Start)?, folder };
-        let address = ServerAddress::UnixPath(socket);
-        let begin = Instant::now();
-        while Connection::open(&address).is_err() {
-            let ended = !matches!(started.child.try_wait(), Ok(None));
-            if ended || begin.elapsed() > START_LIMIT {
-                return Err(Unavailable::Silent { log: started.log() });
-            }
-            sleep(START_POLL);
+        let files = Files::write(folder.path(), setup).map_err(Unavailable::Prepare)?;
+        let mut started = Started { programs: Vec::new(), folder };
+        for (mut command, socket) in
+            [(psp(binary, &files, setup), &files.psp_socket), (agent(binary, &files), &files.agent_socket)]
+        {
+            let log = File::options().append(true).open(&files.log).map_err(Unavailable::Prepare)?;
+            let errors = log.try_clone().map_err(Unavailable::Prepare)?;
+            command.stdin(Stdio::null()).stdout(log).stderr(errors);
+            let child = command.spawn().map_err(Unavailable::Start)?;
+            started.programs.push(child);
+            started.wait_for(socket)?;
         }
-        Ok(Self { address, started: Some(started) })
+        Ok(Self { address: ServerAddress::UnixPath(files.agent_socket), started: Some(started) })
     }
 }
 
-fn log_path(folder: &Path) -> PathBuf {
-    folder.join("agent.log")
+/// What the programs read and write.
+struct Files {
+    configuration: PathBuf,
+    log: PathBuf,
+    agent_socket: PathBuf,
+    psp_socket: PathBuf,
 }
 
-/// Writes the policy and the configuration file; gives the path of the latter.
-fn write_files(folder: &Path, socket: &Path, setup: &Setup) -> io::Result<PathBuf> {
-    let policy = folder.join("policy.rego");
-    fs::write(&policy, &setup.policy)?;
-    let path = folder.join("agent.toml");
-    let text = format!(
-        "server_addr = \"unix://{}\"\npolicy_file = \"{}\"\n{}\n",
-        socket.display(),
-        policy.display(),
-        setup.configuration
-    );
-    fs::write(&path, text)?;
-    Ok(path)
+impl Files {
+    fn write(folder: &Path, setup: &Setup) -> io::Result<Self> {
+        let files = Self {
+            configuration: folder.join("agent.toml"),
+            log: folder.join("log"),
+            agent_socket: folder.join("agent.sock"),
+            psp_socket: folder.join("psp.sock"),
+        };
+        let policy = folder.join("policy.rego");
+        fs::write(&policy, &setup.policy)?;
+        File::create(&files.log)?;
+        // Agents of several tests run at once: each takes a free port for what workloads ask.
+        let text = format!(
+            "server_addr = \"unix://{}\"\npolicy_file = \"{}\"\npsp = \"unix://{}\"\n\
+             workload_api = \"127.0.0.1:0\"\n{}\n",
+            files.agent_socket.display(),
+            policy.display(),
+            files.psp_socket.display(),
+            setup.configuration
+        );
+        fs::write(&files.configuration, text)?;
+        Ok(files)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests start programs; only the guest must not")]
+fn program(name: &Path) -> Command {
+    Command::new(name)
+}
+
+/// The secure processor of a guest that was launched with the digest of this policy.
+fn psp(agent: &Path, files: &Files, setup: &Setup) -> Command {
+    let mut command = program(&agent.with_file_name(PSP_PROGRAM));
+    command
+        .arg("--keys")
+        .arg(agent.with_file_name("..").join(PSP_KEYS))
+        .arg("--listen")
+        .arg(format!("unix://{}", files.psp_socket.display()))
+        .args(["--host-data", &hex::encode(Sha256::digest(&setup.policy))])
+        .args(["--measurement", &"0".repeat(MEASUREMENT_HEX_DIGITS)]);
+    command
 }
 
 /// The agent in mount and process namespaces of its own, with a /run of its own: it mounts there, and whatever it
 /// leaves behind ends with it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests start the agent; only the agent itself must not start others so"
-)]
-fn command(binary: &Path, configuration: &Path, log: File) -> io::Result<Command> {
-    let mut command = Command::new("unshare");
+fn agent(binary: &Path, files: &Files) -> Command {
+    let mut command = program(Path::new("unshare"));
     command
         .args([
             "--mount",
@@ -165,16 +200,27 @@ fn command(binary: &Path, configuration: &Path, log: File) -> io::Result<Command
             "--",
         ])
         .args(["sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$0\" --config \"$1\""])
-        .args([binary, configuration])
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    Ok(command)
+        .args([binary, &files.configuration]);
+    command
 }
 
 impl Started {
+    /// Waits until the program started last listens.
+    fn wait_for(&mut self, socket: &Path) -> Result<(), Unavailable> {
+        let address = ServerAddress::UnixPath(socket.to_owned());
+        let begin = Instant::now();
+        while Connection::open(&address).is_err() {
+            let ended = !matches!(self.programs.last_mut().map(Child::try_wait), Some(Ok(None)));
+            if ended || begin.elapsed() > START_LIMIT {
+                return Err(Unavailable::Silent { log: self.log() });
+            }
+            sleep(START_POLL);
+        }
+        Ok(())
+    }
+
     fn log(&self) -> String {
-        fs::read(log_path(self.folder.path()))
+        fs::read(self.folder.path().join("log"))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
@@ -182,8 +228,10 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // `unshare` takes its namespaces down with it. An agent that ended already is no fault here.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        for program in self.programs.iter_mut().rev() {
+            // `unshare` takes its namespaces down with it. A program that ended already is no fault here.
+            let _ = program.kill();
+            let _ = program.wait();
+        }
     }
 }
