@@ -1,5 +1,5 @@
 //! `cce layer`, `cce policy create` and `cce policy hash` as programs: answers and exit codes.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::disallowed_methods, reason = "what is tested is a program")]
 
 use std::fs;
