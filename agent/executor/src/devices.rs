@@ -11,22 +11,20 @@ use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use policy_engine::request::BlockSource;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
+use crate::retry::retry;
 use crate::sys;
 
 pub use mapped::MapDeviceError;
 pub(crate) use mapped::{MappedDevice, mapper};
 pub use pci::ResolvePciPathError;
 
-/// How often a device that is not there yet is looked for. A disk is plugged in just before the request that
-/// uses it, and the guest's kernel needs a moment to find it. Counted, not timed: the host owns the clock.
+/// How often a device that is not there yet is looked for: five seconds. A disk is plugged in just before the
+/// request that uses it, and the guest's kernel needs a moment to find it.
 const HOTPLUG_ATTEMPTS: u32 = 250;
-/// The pause between two looks.
-const HOTPLUG_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why a block device was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +89,10 @@ impl BlockDevice {
                 let node = Path::new("/dev").join(name);
                 let missing =
                     |error: &OpenDeviceError| matches!(error, OpenDeviceError::Open(cause) if absent(cause));
-                retry(missing, || Self::open_node(&node, access))
+                retry(HOTPLUG_ATTEMPTS, missing, || Self::open_node(&node, access))
             }
             BlockSource::PciPath(slots) => {
-                let disk = retry(ResolvePciPathError::is_transient, || pci::resolve(slots))
+                let disk = retry(HOTPLUG_ATTEMPTS, ResolvePciPathError::is_transient, || pci::resolve(slots))
                     .map_err(OpenDeviceError::PciPath)?;
                 let device = Self::open_node(&Path::new("/dev").join(&disk.name), access)?;
                 if device.number == disk.number { Ok(device) } else { Err(OpenDeviceError::OtherDevice) }
@@ -179,16 +177,6 @@ fn absent(error: &io::Error) -> bool {
         .any(|errno| code == Some(errno.raw_os_error()))
 }
 
-fn retry<T, E>(transient: impl Fn(&E) -> bool, mut look: impl FnMut() -> Result<T, E>) -> Result<T, E> {
-    for _ in 0..HOTPLUG_ATTEMPTS {
-        match look() {
-            Err(error) if transient(&error) => std::thread::sleep(HOTPLUG_PAUSE),
-            outcome => return outcome,
-        }
-    }
-    look()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,20 +192,5 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink("/dev/null", &link).unwrap();
         assert!(matches!(open(&link), Err(OpenDeviceError::Open(_))));
-    }
-
-    #[test]
-    fn a_device_that_appears_is_found_and_other_errors_end_the_wait() {
-        let mut looks = 0;
-        let found: Result<u32, bool> = retry(
-            |transient| *transient,
-            || {
-                looks += 1;
-                if looks < 3 { Err(true) } else { Ok(looks) }
-            },
-        );
-        assert_eq!(found, Ok(3));
-        let failed: Result<u32, bool> = retry(|transient| *transient, || Err(false));
-        assert_eq!(failed, Err(false));
     }
 }

@@ -60,12 +60,18 @@ pub(crate) struct Disk {
 impl Disk {
     /// A layer with these files, path and content.
     pub(crate) fn with_files(files: &[(&str, &str)]) -> Self {
+        let files: Vec<_> = files.iter().map(|(path, content)| (*path, content.as_bytes())).collect();
+        Self::with_programs(&files)
+    }
+
+    /// A layer with these files, whose content need not be text.
+    pub(crate) fn with_programs(files: &[(&str, &[u8])]) -> Self {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, content) in files {
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
             header.set_mode(0o755);
-            archive.append_data(&mut header, path, content.as_bytes()).unwrap();
+            archive.append_data(&mut header, path, *content).unwrap();
         }
         let archive = archive.into_inner().unwrap();
         let mut image = tempfile::tempfile().unwrap();

@@ -144,3 +144,37 @@ fn make_read_only(root: &OwnedFd) -> io::Result<()> {
     rustix::mount::fsconfig_set_flag(&context, "ro")?;
     Ok(rustix::mount::fsconfig_reconfigure(&context)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::test_bench::with_private_mounts;
+
+    #[test]
+    fn names_are_plain_and_size_is_bounded() {
+        assert!(check(&[("host-amd-cert-base64", b"x"), ("a.b", b"")]).is_ok());
+        for bad in ["", ".", "..", "/etc", "a/b", "a/"] {
+            assert!(matches!(check(&[(bad, b"")]), Err(PublishError::Name(_))), "{bad:?}");
+        }
+        let half = vec![0; SIZE_MAX / 2 + 1];
+        assert!(check(&[("one", &half)]).is_ok());
+        assert!(matches!(check(&[("one", &half), ("two", &half)]), Err(PublishError::Size { .. })));
+    }
+
+    #[test]
+    fn the_files_are_there_and_stay_as_they_are() {
+        with_private_mounts(|| {
+            let context = publish(&[("policy", b"text"), ("large", &vec![1; SIZE_MAX - 4])]).unwrap();
+            let directory =
+                Path::new(ADDITIONS).join(context.directory_name()).join(context.directory_name());
+            assert_eq!(fs::read(directory.join("policy")).unwrap(), b"text");
+            for attempt in
+                [fs::write(directory.join("policy"), "x"), fs::remove_file(directory.join("policy"))]
+            {
+                assert_eq!(attempt.unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
+            }
+        });
+    }
+}

@@ -2,15 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::{Access, BlockDevice, DeviceNumber, OpenDeviceError};
+use crate::retry::release;
 use crate::rollback::Rollback;
 use crate::sys::device_mapper::{DeviceMapper, Target};
-
-/// How often the removal of a device is tried: its last user may be on its way out.
-const REMOVE_ATTEMPTS: u32 = 50;
-const REMOVE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no mapped device.
 #[derive(Debug, thiserror::Error)]
@@ -99,13 +95,7 @@ impl MappedDevice {
 
 fn remove(name: &str) -> io::Result<()> {
     let mapper = DeviceMapper::open()?.ok_or(io::ErrorKind::NotFound)?;
-    for _ in 0..REMOVE_ATTEMPTS {
-        match mapper.remove(name) {
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::sleep(REMOVE_PAUSE),
-            outcome => return outcome,
-        }
-    }
-    mapper.remove(name)
+    release(|| mapper.remove(name))
 }
 
 /// Names are global in the kernel: one that cannot be guessed meets no other.

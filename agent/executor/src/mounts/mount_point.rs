@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, UnmountFlags};
 
 use super::filesystem::descriptor_path;
+use crate::retry::release;
 use crate::rollback::Rollback;
 
 /// `OVERLAYFS_SUPER_MAGIC` of `linux/magic.h`.
@@ -78,7 +79,7 @@ impl MountPoint {
     /// Unmounts what is mounted on it and removes the directory. Whoever holds a descriptor of the mount lets go
     /// of it first.
     pub(crate) fn unmount(self) -> io::Result<()> {
-        detach(&self.parent, &self.name)?;
+        release(|| detach(&self.parent, &self.name))?;
         remove_directory(&self.parent, &self.name)
     }
 }
@@ -95,7 +96,7 @@ impl NewDirectory {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         rustix::mount::move_mount(mount, "", self.directory.as_fd(), "", flags)?;
         let name = self.point.name.clone();
-        rollback.add(move || detach(&parent, &name));
+        rollback.add(move || release(|| detach(&parent, &name)));
         Ok(self.point)
     }
 }

@@ -169,6 +169,28 @@ fn device_nodes_in_a_root_open_nothing() {
     });
 }
 
+/// Layers and scratch forbid execution where they are mounted themselves; the overlay above does not.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "only running a program shows that it runs")]
+fn programs_run_from_the_root_and_from_nowhere_else() {
+    with_private_mounts(|| {
+        let engine = permissive_engine();
+        let disk = Disk::with_programs(&[("true", &fs::read("/bin/true").unwrap())]);
+        let layer = disk.mount(&engine, 0);
+        let scratch = mount_scratch(engine.decide(memory_scratch(SCRATCH)).unwrap()).unwrap();
+        let permit = engine.decide(overlay(&[&layer], Some(SCRATCH), ROOTFS)).unwrap();
+        let mounted = mount_overlay(permit, &[&layer], Some(&scratch), None).unwrap();
+        fs::copy(Path::new(ROOTFS).join("true"), Path::new(ROOTFS).join("copy")).unwrap();
+        let run = |program: &Path| std::process::Command::new(program).status();
+        assert!(run(&Path::new(ROOTFS).join("true")).unwrap().success());
+        assert!(run(&Path::new(ROOTFS).join("copy")).unwrap().success());
+        for hidden in [layer.target().path().as_path().join("true"), Path::new(SCRATCH).join("upper/copy")] {
+            assert_eq!(run(&hidden).unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{hidden:?}");
+        }
+        drop(mounted);
+    });
+}
+
 #[test]
 fn many_layers_are_all_there() {
     with_private_mounts(|| {
