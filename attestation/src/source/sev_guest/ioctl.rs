@@ -48,7 +48,7 @@ const _: () = {
     assert!(size_of::<ReportRequest>() == 96);
     assert!(size_of::<ReportResponse>() == 4000);
     assert!(size_of::<GuestRequest>() == 32);
-    assert!(nix::request_code_readwrite!(b'S', 0, size_of::<GuestRequest>()) == 0xC020_5300);
+    assert!(nix::request_code_readwrite!(b'S', 0, size_of::<GuestRequest>()) as u32 == 0xC020_5300);
 };
 
 nix::ioctl_readwrite!(snp_get_report, b'S', 0, GuestRequest);
