@@ -2,7 +2,6 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
-    clippy::panic,
     clippy::print_stdout,
     reason = "a test runs the built program, may stop, and says when it is skipped"
 )]
