@@ -9,7 +9,8 @@
 #   objects.rego     the policy's objects, upgraded from older framework versions
 #   matching.rego    when a request fits an object: commands, environment, mounts, users, capabilities
 #   fragments.rego   pieces of policy that others wrote and signed
-#   reasons.rego     why a request was denied
+#   reasons.rego, container_reasons.rego
+#                    why a request was denied
 #
 # Undefined is not an allow: each rule defaults to a denial.
 

@@ -1,5 +1,6 @@
 //! `cce policy`: the tenant's policy.
 
+mod check;
 mod create;
 mod hash;
 
@@ -10,6 +11,8 @@ use crate::output::Answer;
 /// Commands about policies.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
+    /// Load a policy as the guest does and say whether it is accepted.
+    Check(check::CheckArgs),
     /// Write the policy of one container of an image.
     Create(Box<create::CreateArgs>),
     /// Print the SHA-256 of a policy: the value of HOST_DATA in reports of a guest that runs under it.
@@ -22,6 +25,7 @@ pub(crate) enum PolicyCommand {
 /// On broken input.
 pub(crate) fn run(command: PolicyCommand) -> anyhow::Result<Answer> {
     match command {
+        PolicyCommand::Check(args) => check::run(&args),
         PolicyCommand::Create(args) => create::run(&args),
         PolicyCommand::Hash(args) => hash::run(&args),
     }

@@ -4,7 +4,6 @@
 //! prepare the whole policy anew. Rules see it as `input.metadata`. A change costs what it changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use regorus::Value;
 
@@ -41,7 +40,7 @@ pub(crate) enum MetadataError {
     },
 }
 
-/// The state: `name -> key -> value`, and sets.
+/// The state: `name -> key -> value`, and sets. A clone is cheap: it shares what does not change after.
 #[derive(Debug, Clone)]
 pub(crate) struct Metadata(Value);
 
@@ -177,20 +176,6 @@ impl Operation {
     }
 }
 
-/// A saved state. Cheap: it shares what has not changed since.
-#[derive(Debug, Clone)]
-pub(crate) struct Saved(Arc<Metadata>);
-
-impl Metadata {
-    pub(crate) fn save(&self) -> Saved {
-        Saved(Arc::new(self.clone()))
-    }
-
-    pub(crate) fn restore(&mut self, saved: &Saved) {
-        *self = Metadata::clone(&saved.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,9 +242,9 @@ mod tests {
     #[test]
     fn a_saved_state_comes_back() {
         let mut state = Metadata::new();
-        let saved = state.save();
+        let saved = state.clone();
         apply(&mut state, r#"[{"name":"devices","action":"add","key":"/m0","value":"a"}]"#);
-        state.restore(&saved);
+        state = saved;
         assert!(!state.has_entries("devices"));
     }
 }

@@ -3,7 +3,7 @@
 //! Always the interpreter: at the pinned version of `regorus` its bytecode machine allowed what policies
 //! deny, so that it is not even compiled in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regorus::Value;
 use serde_json::Value as Json;
@@ -16,11 +16,12 @@ use crate::denial::shorten;
 use crate::pattern::Patterns;
 
 /// Our own modules: the framework and the API.
-const MODULES: [(&str, &str); 6] = [
+const MODULES: [(&str, &str); 7] = [
     ("framework.rego", include_str!("../../rego/framework.rego")),
     ("objects.rego", include_str!("../../rego/objects.rego")),
     ("matching.rego", include_str!("../../rego/matching.rego")),
     ("fragments.rego", include_str!("../../rego/fragments.rego")),
+    ("container_reasons.rego", include_str!("../../rego/container_reasons.rego")),
     ("reasons.rego", include_str!("../../rego/reasons.rego")),
     ("api.rego", include_str!("../../rego/api.rego")),
 ];
@@ -120,6 +121,7 @@ impl Rego {
         input: Value,
         limit: Duration,
     ) -> Result<Value, EvaluationError> {
+        let started = Instant::now();
         self.engine.set_execution_timer_config(timer(limit));
         self.engine.set_input(input);
         let result = self.engine.eval_rule(rule.to_owned());
@@ -127,12 +129,16 @@ impl Rego {
         self.engine.set_input(Value::Undefined);
         // Nobody reads what the policy prints.
         let _ = self.engine.take_prints();
-        result.map_err(|error| match error.downcast_ref::<regorus::LimitError>() {
-            Some(regorus::LimitError::TimeLimitExceeded { .. }) => EvaluationError::TooLong,
-            _ if error.to_string() == "not a valid rule path" => {
+        // Inside a function the interpreter takes its own time limit for one more error that leaves the
+        // function undefined. What it answers after that is not to be trusted.
+        if started.elapsed() >= limit {
+            return Err(EvaluationError::TooLong);
+        }
+        result.map_err(|error| match message(&error) {
+            message if message == "not a valid rule path" => {
                 EvaluationError::NoRule { rule: rule.to_owned() }
             }
-            _ => EvaluationError::Fault { message: message(&error) },
+            message => EvaluationError::Fault { message },
         })
     }
 

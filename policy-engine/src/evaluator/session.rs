@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use super::limits::DECISION_TIME_MAX;
 use super::load::{self, LoadError};
-use super::metadata::{Metadata, Saved};
+use super::metadata::Metadata;
 use super::outcome;
 use super::rego::{EvaluationError, Rego};
 use regorus::Value;
@@ -32,7 +32,7 @@ struct Fragment {
 
 /// A saved state of a session.
 #[derive(Debug, Clone)]
-pub struct Snapshot(Saved);
+pub struct Snapshot(Metadata);
 
 impl Session {
     /// Loads `policy` with `data` beside it: default mounts and capabilities, and prefixes.
@@ -116,11 +116,11 @@ impl Session {
     /// Saves the state.
     #[must_use]
     pub fn save(&self) -> Snapshot {
-        Snapshot(self.metadata.save())
+        Snapshot(self.metadata.clone())
     }
 
     /// Returns to a saved state.
     pub fn restore(&mut self, snapshot: &Snapshot) {
-        self.metadata.restore(&snapshot.0);
+        self.metadata.clone_from(&snapshot.0);
     }
 }

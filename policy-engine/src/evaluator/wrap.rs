@@ -17,7 +17,7 @@ pub(super) fn wrap(text: &str) -> Cow<'_, str> {
     if text.lines().all(|line| line.len() <= LINE_BYTES) {
         return Cow::Borrowed(text);
     }
-    let mut wrapped = String::with_capacity(text.len().saturating_add(text.len() / LINE_BYTES * 2));
+    let mut wrapped = String::with_capacity(text.len().saturating_add(text.len() / LINE_BYTES));
     let mut tokens = Tokens::new(text);
     let mut depth = 0usize;
     let (mut copied, mut line_start) = (0usize, 0usize);
@@ -53,6 +53,16 @@ mod tests {
         let wrapped = wrap(&text);
         assert_eq!(wrapped, text.replace("\",`", "\",\n`").replace("`, 1", "`,\n 1"));
         assert_eq!(wrapped.replace('\n', ""), text.replace('\n', ""));
+    }
+
+    proptest::proptest! {
+        /// Any text keeps its tokens.
+        #[test]
+        fn wrapping_adds_line_breaks_only(pieces in proptest::collection::vec("[a-z,\"`\\[\\]{}#\n\\\\ é]{0,90}", 0..20)) {
+            let text = pieces.concat();
+            let wrapped = wrap(&text);
+            proptest::prop_assert!(Tokens::new(&wrapped).eq(Tokens::new(&text)));
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::translate::{Cursor, escape};
+use super::cursor::Cursor;
+use super::translate::escape;
 
 /// RE2's classes by letter, and their members between brackets.
 const PERL: [(char, &str); 3] = [('d', "0-9"), ('s', r"\t\n\f\r "), ('w', "0-9A-Za-z_")];

@@ -6,6 +6,7 @@
 //! passes, what they read differently is spelled out.
 
 mod class;
+mod cursor;
 mod translate;
 
 use std::collections::HashMap;

@@ -131,3 +131,13 @@ fn patterns_are_bounded() {
     }
     assert!(patterns.compiled.lock().unwrap().len() <= CACHED_MAX);
 }
+
+proptest::proptest! {
+    /// Any pattern is translated or refused.
+    #[test]
+    fn no_pattern_breaks_the_translation(pattern in r"[a-z0-9(){}\[\]|*+?.,^$\\:<>=!PQEpLx -]{0,24}", text in ".{0,8}") {
+        let patterns = Patterns::default();
+        let matched = patterns.is_match(&pattern, &text);
+        proptest::prop_assert_eq!(matched.is_some(), patterns.is_valid(&pattern));
+    }
+}

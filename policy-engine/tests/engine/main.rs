@@ -1,6 +1,5 @@
 //! The engine as the agent uses it: requests in, permits or denials out.
 #![expect(
-    clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -11,4 +10,5 @@
 mod fixture;
 mod loading;
 mod points;
+mod session;
 mod settling;

@@ -329,3 +329,34 @@ fn patterns_match_whole_texts() {
         engine.decide(with(entry)).unwrap().untouched();
     }
 }
+
+#[test]
+fn containers_that_differ_by_stdio_alone_are_undecided() {
+    // A third container like the first, but without stdio.
+    let (before, rest) = POLICY.split_once("containers := [").unwrap();
+    let (first, rest) = rest.split_once(",{\"allow_elevated\"").unwrap();
+    let silent = first.replace("\"allow_stdio_access\":true", "\"allow_stdio_access\":false");
+    let policy = format!("{before}containers := [{silent},{first},{{\"allow_elevated\"{rest}");
+    let engine = Engine::load(policy.as_bytes()).unwrap();
+    does(&engine, mount_device(0, BASE));
+    does(&engine, mount_device(1, TOP));
+    does(&engine, mount_overlay("web"));
+    let reasons = denied(&engine, create_container("web"));
+    assert_eq!(reasons, ["containers only distinguishable by allow_stdio_access"]);
+}
+
+#[test]
+fn the_choice_of_container_only_narrows() {
+    // Two containers of the same layers with different commands and different execs.
+    let (before, rest) = POLICY.split_once("containers := [").unwrap();
+    let (first, rest) = rest.split_once(",{\"allow_elevated\"").unwrap();
+    let other = first.replace("echo started", "echo other").replace("\"id\"]", "\"ls\"]");
+    let policy = format!("{before}containers := [{other},{first},{{\"allow_elevated\"{rest}");
+    let engine = Engine::load(policy.as_bytes()).unwrap();
+    does(&engine, mount_device(0, BASE));
+    does(&engine, mount_device(1, TOP));
+    does(&engine, mount_overlay("web"));
+    does(&engine, create_container("web"));
+    assert_eq!(denied(&engine, exec("web", &["/bin/busybox", "ls"])), ["invalid command"]);
+    does(&engine, exec("web", &["/bin/busybox", "id"]));
+}
