@@ -1,0 +1,132 @@
+//! From outcomes to what the host is told: one total mapping.
+
+mod stats;
+
+use std::error::Error;
+
+use executor::layers::MountDeviceError;
+use policy_engine::Refusal;
+use ttrpc::{Code, get_status};
+
+use crate::decision::{OperationError, Overloaded};
+use crate::request::RequestError;
+
+pub(crate) use stats::stats_response;
+
+/// The longest message to the host, in bytes.
+const MESSAGE_MAX_BYTES: usize = 2048;
+
+/// Everything that a method can fail with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The message is not a request.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The request was refused, or its effect failed.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    /// Too much is under way.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// Reading or writing stdio failed.
+    #[error("cannot relay the stream")]
+    Stdio(#[source] executor::stdio::StdioError),
+}
+
+impl Failure {
+    /// The gRPC code: who has to do what about it.
+    fn code(&self) -> Code {
+        match self {
+            Self::Request(RequestError::Closed(refusal)) => refusal_code(refusal),
+            Self::Request(RequestError::Driver { .. }) => Code::UNIMPLEMENTED,
+            Self::Request(_) => Code::INVALID_ARGUMENT,
+            Self::Operation(error) => operation_code(error),
+            Self::Overloaded(_) => Code::RESOURCE_EXHAUSTED,
+            Self::Stdio(executor::stdio::StdioError::Denied) => Code::PERMISSION_DENIED,
+            Self::Stdio(_) => Code::INTERNAL,
+        }
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Denied(_) => Code::PERMISSION_DENIED,
+        Refusal::Poisoned => Code::FAILED_PRECONDITION,
+        Refusal::Busy => Code::UNAVAILABLE,
+    }
+}
+
+fn operation_code(error: &OperationError) -> Code {
+    match error {
+        OperationError::Refused(refusal) => refusal_code(refusal),
+        // Kata's shims tell a process that is gone from a container that never was by these two.
+        OperationError::NotFound { what: "container" } => Code::INVALID_ARGUMENT,
+        OperationError::NotFound { .. } => Code::NOT_FOUND,
+        OperationError::Exists { .. } | OperationError::LayerConflict(_) => Code::ALREADY_EXISTS,
+        OperationError::State { .. } => Code::FAILED_PRECONDITION,
+        OperationError::MountDevice { source: MountDeviceError::RootHashMismatch(_), .. } => Code::DATA_LOSS,
+        // What a disk looks like is the host's doing.
+        OperationError::MountDevice { .. } => Code::FAILED_PRECONDITION,
+        OperationError::UnmountDevice(_)
+        | OperationError::ScratchMount(_)
+        | OperationError::ScratchUnmount(_)
+        | OperationError::MountOverlay(_)
+        | OperationError::UnmountOverlay(_)
+        | OperationError::Users(_)
+        | OperationError::Create(_)
+        | OperationError::Start(_)
+        | OperationError::Exec(_)
+        | OperationError::Signal(_)
+        | OperationError::Stats(_)
+        | OperationError::Remove(_) => Code::INTERNAL,
+    }
+}
+
+impl From<Failure> for ttrpc::Error {
+    fn from(failure: Failure) -> Self {
+        Self::RpcStatus(get_status(failure.code(), chain(&failure)))
+    }
+}
+
+/// An error and its causes in one line, each said once, bounded in length.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    let end =
+        text.char_indices().map(|(start, _)| start).take_while(|start| *start <= MESSAGE_MAX_BYTES).last();
+    if text.len() > MESSAGE_MAX_BYTES {
+        text.truncate(end.unwrap_or(0));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_says_each_cause_once_and_ends() {
+        let failure = Failure::from(OperationError::NotFound { what: "process" });
+        assert_eq!(chain(&failure), "there is no such process");
+        let long = RequestError::Driver { driver: "ü".repeat(4000) };
+        assert!(chain(&long).len() <= MESSAGE_MAX_BYTES);
+    }
+
+    #[test]
+    fn a_denial_is_permission_denied() {
+        let engine = policy_engine::Engine::load(b"package policy\napi_version := \"0.10.0\"\n").unwrap();
+        let denied =
+            engine.decide(policy_engine::request::UnmountOverlay { target: "/run/x".parse().unwrap() });
+        if let Err(refusal) = denied {
+            assert_eq!(Failure::from(OperationError::from(refusal)).code(), Code::PERMISSION_DENIED);
+        }
+    }
+}

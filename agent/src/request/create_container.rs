@@ -1,0 +1,197 @@
+//! Containers.
+
+use policy_engine::request::{
+    ContainerKind, ContainerMount, CreateContainer, Hostname, MountDevice, MountOverlay, Resources,
+    ScratchMount,
+};
+use policy_engine::{ContainerId, GuestPath};
+use proto::kata::agent::CreateContainerRequest;
+use proto::kata::oci;
+
+use super::process::process_spec;
+use super::storage::{RootFilesystem, root_filesystem};
+use super::{RequestError, container_id, refuse, refuse_stdio_ports, refuse_string_user};
+
+/// Annotations that tell a pause container from a workload, of containerd's CRI and of Kata's shims.
+const CONTAINER_TYPE_KEYS: [&str; 2] =
+    ["io.kubernetes.cri.container-type", "io.katacontainers.pkg.oci.container_type"];
+
+/// What one `CreateContainer` of Kata's stands for: each part is decided and done in this order.
+#[derive(Debug)]
+pub(crate) struct ContainerPlan {
+    /// Layers to mount, base first.
+    pub(crate) layers: Vec<MountDevice>,
+    /// Scratch to mount.
+    pub(crate) scratch: Option<ScratchMount>,
+    /// The overlay over them.
+    pub(crate) overlay: MountOverlay,
+    /// The container on the overlay. The names of its users are not known before that is mounted.
+    pub(crate) container: CreateContainer,
+}
+
+impl TryFrom<&CreateContainerRequest> for ContainerPlan {
+    type Error = RequestError;
+
+    fn try_from(message: &CreateContainerRequest) -> Result<Self, Self::Error> {
+        let id = container_id(&message.container_id)?;
+        refuse(
+            super::exec_id(&message.exec_id, &id)?.is_some(),
+            "exec_id",
+            "an init has the container's id",
+        )?;
+        refuse(!message.devices.is_empty(), "devices", "no host device enters a container")?;
+        refuse(!message.shared_mounts.is_empty(), "shared_mounts", "containers share no mounts")?;
+        refuse(message.sandbox_pidns, "sandbox_pidns", "each container has its own process namespace")?;
+        refuse_stdio_ports(message.stdin_port, message.stdout_port, message.stderr_port)?;
+        refuse_string_user(message.string_user.as_ref())?;
+        let RootFilesystem { layers, scratch, overlay } = root_filesystem(&message.storages, &id)?;
+        let spec = message.OCI.as_ref().ok_or(RequestError::Missing { field: "OCI" })?;
+        let container = create_container(id, spec, &overlay.target)?;
+        Ok(Self { layers, scratch, overlay, container })
+    }
+}
+
+fn create_container(
+    container_id: ContainerId,
+    spec: &oci::Spec,
+    overlay: &GuestPath,
+) -> Result<CreateContainer, RequestError> {
+    refuse(spec.Solaris.is_some() || spec.Windows.is_some(), "OCI.Windows", "the guest runs Linux")?;
+    if let Some(hooks) = spec.Hooks.as_ref() {
+        refuse_hooks(hooks)?;
+    }
+    let root = spec.Root.as_ref().ok_or(RequestError::Missing { field: "OCI.Root" })?;
+    if root.Path != overlay.as_str() {
+        return Err(RequestError::Value {
+            field: "OCI.Root.Path",
+            expected: "the mount point of the request's overlay",
+        });
+    }
+    let process = spec.Process.as_ref().ok_or(RequestError::Missing { field: "OCI.Process" })?;
+    let linux = spec.Linux.as_ref().ok_or(RequestError::Missing { field: "OCI.Linux" })?;
+    refuse_linux(linux)?;
+    Ok(CreateContainer {
+        container_id,
+        kind: container_kind(spec)?,
+        process: process_spec(process)?,
+        rootfs: overlay.clone(),
+        readonly_rootfs: root.Readonly,
+        mounts: spec.Mounts.iter().map(container_mount).collect::<Result<_, _>>()?,
+        privileged: false,
+        hostname: hostname(&spec.Hostname)?,
+        masked_paths: paths("OCI.Linux.MaskedPaths", &linux.MaskedPaths)?,
+        readonly_paths: paths("OCI.Linux.ReadonlyPaths", &linux.ReadonlyPaths)?,
+        resources: linux.Resources.as_ref().map(resources).transpose()?.unwrap_or_default(),
+        allow_stdio_access: false,
+    })
+}
+
+/// Attack: OCI hooks run as root of the guest, outside the container.
+fn refuse_hooks(hooks: &oci::Hooks) -> Result<(), RequestError> {
+    let lists = [
+        &hooks.Prestart,
+        &hooks.Poststart,
+        &hooks.Poststop,
+        &hooks.CreateRuntime,
+        &hooks.CreateContainer,
+        &hooks.StartContainer,
+    ];
+    refuse(lists.iter().any(|list| !list.is_empty()), "OCI.Hooks", "the guest runs no hooks")
+}
+
+/// Refuses what no policy judges and the guest does not do.
+fn refuse_linux(linux: &oci::Linux) -> Result<(), RequestError> {
+    let mapped = !linux.UIDMappings.is_empty() || !linux.GIDMappings.is_empty();
+    refuse(mapped, "OCI.Linux.UIDMappings", "containers have no user namespace")?;
+    refuse(!linux.Sysctl.is_empty(), "OCI.Linux.Sysctl", "no policy can judge kernel settings")?;
+    refuse(!linux.Devices.is_empty(), "OCI.Linux.Devices", "no host device enters a container")?;
+    refuse(linux.Seccomp.is_some(), "OCI.Linux.Seccomp", "seccomp profiles of the host are not applied")?;
+    refuse(linux.IntelRdt.is_some(), "OCI.Linux.IntelRdt", "the guest has no such resource")?;
+    refuse(!linux.MountLabel.is_empty(), "OCI.Linux.MountLabel", "the guest has no SELinux policy")?;
+    let propagation = !matches!(linux.RootfsPropagation.as_str(), "" | "private" | "rprivate");
+    refuse(propagation, "OCI.Linux.RootfsPropagation", "mounts of containers stay in them")?;
+    for namespace in &linux.Namespaces {
+        let known =
+            ["pid", "ipc", "uts", "mnt", "mount", "cgroup", "network"].contains(&namespace.Type.as_str());
+        refuse(!known, "OCI.Linux.Namespaces", "of a type that the guest does not make")?;
+        // Attack: a path joins a namespace of the host's choice, such as the guest's own.
+        refuse(!namespace.Path.is_empty(), "OCI.Linux.Namespaces.Path", "the guest makes namespaces itself")?;
+    }
+    Ok(())
+}
+
+fn container_kind(spec: &oci::Spec) -> Result<ContainerKind, RequestError> {
+    let mut kinds = CONTAINER_TYPE_KEYS.iter().filter_map(|key| spec.Annotations.get(*key)).map(|kind| {
+        match kind.as_str() {
+            "sandbox" | "pod_sandbox" => Ok(ContainerKind::Sandbox),
+            "container" | "pod_container" | "single_container" => Ok(ContainerKind::Workload),
+            _ => Err(RequestError::Value {
+                field: "OCI.Annotations",
+                expected: "a container type that CRI has",
+            }),
+        }
+    });
+    let first = kinds.next().unwrap_or(Ok(ContainerKind::Workload))?;
+    for kind in kinds {
+        refuse(kind? != first, "OCI.Annotations", "two container types that disagree")?;
+    }
+    Ok(first)
+}
+
+fn container_mount(mount: &oci::Mount) -> Result<ContainerMount, RequestError> {
+    let destination = mount
+        .destination
+        .parse()
+        .map_err(|source| RequestError::Path { field: "OCI.Mounts.destination", source })?;
+    if mount.source.contains('\0') || mount.options.iter().any(|option| option.contains('\0')) {
+        return Err(RequestError::Value { field: "OCI.Mounts", expected: "strings without NUL bytes" });
+    }
+    // Attack: a `bind` option makes a bind mount of any type, and its source relative to the agent.
+    let binds = mount.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"));
+    if binds || mount.type_ == "bind" {
+        refuse(mount.type_ != "bind" || !binds, "OCI.Mounts", "a bind mount of another type")?;
+        mount
+            .source
+            .parse::<GuestPath>()
+            .map_err(|source| RequestError::Path { field: "OCI.Mounts.source", source })?;
+    }
+    Ok(ContainerMount {
+        destination,
+        source: mount.source.clone(),
+        fstype: mount.type_.clone(),
+        options: mount.options.clone(),
+    })
+}
+
+fn hostname(text: &str) -> Result<Option<Hostname>, RequestError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| RequestError::Value {
+        field: "OCI.Hostname",
+        expected: "labels of letters, digits and inner hyphens, 64 characters at most",
+    })
+}
+
+fn paths(field: &'static str, texts: &[String]) -> Result<Vec<GuestPath>, RequestError> {
+    texts.iter().map(|text| text.parse().map_err(|source| RequestError::Path { field, source })).collect()
+}
+
+/// Limits. Device rules are left out: the guest has one fixed list of devices, stricter than any that a
+/// host sends.
+fn resources(resources: &oci::LinuxResources) -> Result<Resources, RequestError> {
+    refuse(resources.Network.is_some(), "OCI.Linux.Resources.Network", "not offered")?;
+    refuse(!resources.HugepageLimits.is_empty(), "OCI.Linux.Resources.HugepageLimits", "not offered")?;
+    if let Some(io) = resources.BlockIO.as_ref() {
+        refuse(*io != oci::LinuxBlockIO::default(), "OCI.Linux.Resources.BlockIO", "not offered")?;
+    }
+    let positive = |value: i64| u64::try_from(value).ok().filter(|value| *value != 0);
+    let cpu = resources.CPU.as_ref();
+    Ok(Resources {
+        memory_limit_bytes: resources.Memory.as_ref().and_then(|memory| positive(memory.Limit)),
+        cpu_quota_us: cpu.and_then(|cpu| positive(cpu.Quota)),
+        cpu_period_us: cpu.map(|cpu| cpu.Period).filter(|period| *period != 0),
+        cpu_shares: cpu.map(|cpu| cpu.Shares).filter(|shares| *shares != 0),
+        pids_limit: resources.Pids.as_ref().and_then(|pids| positive(pids.Limit)),
+    })
+}

@@ -1,0 +1,140 @@
+//! What a container may ask of the guest: SNP reports about it, and the policy that it runs under.
+//!
+//! HTTP on the loopback interface, with the paths of ACI's SKR side-car. Containers of a guest share its
+//! report: a caller tells evidence of its own apart by the runtime data it binds.
+
+mod attest;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestation::source::ReportSource;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use attest::AttestError;
+
+/// The most connections of workloads at once.
+const CONNECTIONS_MAX: usize = 32;
+/// The longest request body, in bytes.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+/// A caller that sends no request within this time is let go.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection lives no longer than this.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the API serves from.
+struct Api {
+    reports: Arc<dyn ReportSource>,
+    /// The secure processor serves one request at a time.
+    one_report: Semaphore,
+    policy: Bytes,
+}
+
+/// Opens the API.
+///
+/// # Errors
+///
+/// When the address cannot be bound.
+pub(crate) async fn open(
+    address: SocketAddr,
+    reports: Arc<dyn ReportSource>,
+    policy: Arc<[u8]>,
+) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let policy = Bytes::copy_from_slice(&policy);
+    let api = Arc::new(Api { reports, one_report: Semaphore::new(1), policy });
+    tokio::spawn(accept(listener, api));
+    Ok(())
+}
+
+async fn accept(listener: TcpListener, api: Arc<Api>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    while let Ok(slot) = Arc::clone(&connections).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(serve(stream, Arc::clone(&api), slot));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, api: Arc<Api>, _slot: OwnedSemaphorePermit) {
+    let service = service_fn(|request| {
+        let api = Arc::clone(&api);
+        async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false)
+        .max_buf_size(BODY_MAX_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    // What goes wrong on a workload's connection is the workload's to see.
+    let _ended = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+}
+
+impl Api {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        match (&head.method, head.uri.path()) {
+            (&Method::GET, "/status") => json(StatusCode::OK, &serde_json::json!({ "message": "Status OK" })),
+            (&Method::GET, "/policy") => {
+                respond(StatusCode::OK, "text/plain; charset=utf-8", self.policy.clone())
+            }
+            (&Method::POST, "/attest/raw") => match Limited::new(body, BODY_MAX_BYTES).collect().await {
+                Ok(body) => self.attest(&body.to_bytes()).await,
+                Err(_) => {
+                    problem(StatusCode::PAYLOAD_TOO_LARGE, "the request body has more than 65,536 bytes")
+                }
+            },
+            _ => respond(StatusCode::NOT_FOUND, "text/plain", Bytes::from_static(b"404 page not found")),
+        }
+    }
+
+    async fn attest(&self, body: &[u8]) -> Response<Full<Bytes>> {
+        let data = match attest::report_data(body) {
+            Ok(data) => data,
+            Err(error) => return problem(StatusCode::BAD_REQUEST, &crate::reply::chain(&error)),
+        };
+        match self.report(data).await {
+            Ok(report) => json(StatusCode::OK, &serde_json::json!({ "report": report })),
+            Err(error) => problem(StatusCode::FORBIDDEN, &crate::reply::chain(&error)),
+        }
+    }
+
+    async fn report(&self, data: attestation::ReportData) -> Result<String, AttestError> {
+        let _turn = self.one_report.acquire().await.map_err(|_| AttestError::Stopped)?;
+        let reports = Arc::clone(&self.reports);
+        let report = tokio::task::spawn_blocking(move || reports.report(&data))
+            .await
+            .map_err(|_| AttestError::Stopped)?
+            .map_err(AttestError::Report)?;
+        Ok(attest::hexadecimal(report.as_bytes()))
+    }
+}
+
+fn problem(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    json(status, &serde_json::json!({ "error": message }))
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+    respond(status, "application/json; charset=utf-8", Bytes::from(value.to_string()))
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}
