@@ -67,6 +67,12 @@ impl Run {
         self
     }
 
+    /// Runs the program in `dir` instead of the repository's root.
+    pub(crate) fn in_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
+    }
+
     /// Shows the command, runs it with this task's own output, and waits for its end.
     pub(crate) fn run(&self) -> Result<(), CommandError> {
         // Standard output is for results, which another program may read.

@@ -6,6 +6,7 @@
 mod artifacts;
 mod check;
 mod command;
+mod demo;
 mod image;
 mod packages;
 mod test;
@@ -22,6 +23,8 @@ use clap::Parser;
 enum Task {
     /// Judge the sources: format, lints, documents, layering, lengths, licences
     Check(check::Args),
+    /// Show the whole story: a guest, its policy, a container, a report, and the attacks that fail
+    Demo(demo::Args),
     /// Build the measured guest image and print its reference values
     Image(image::Args),
     /// Build everything that tests need, then run every test
@@ -33,6 +36,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Check(args) => check::run(&args),
+        Task::Demo(args) => demo::run(&args),
         Task::Image(args) => image::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),
