@@ -48,7 +48,7 @@ pub enum StartError {
     Socket(#[source] io::Error),
     /// It could not give up what it inherited, or move out of the guest's mounts.
     #[error("the launcher process could not isolate itself")]
-    Isolate,
+    Isolate(#[source] io::Error),
 }
 
 /// Why the launcher started no process.
@@ -84,16 +84,18 @@ impl Launcher {
         })?;
         let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| StartError::Fork(errno.into()))?;
         ours.set_receive_timeout(REPLY_TIMEOUT).map_err(StartError::Socket)?;
-        match ours.receive() {
-            Ok(Some(_)) => {
-                Ok(Self { orders: Mutex::new(Some(ours)), process, registry: Registry::default() })
-            }
-            Ok(None) | Err(_) => {
-                drop(ours);
-                let _ = waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED);
-                Err(StartError::Isolate)
-            }
-        }
+        let isolated = match ours.receive() {
+            Ok(Some((bytes, _))) => match Reply::decode(&bytes) {
+                Some(Reply::Started(_)) => Ok(()),
+                Some(Reply::Failed(_, errno)) => Err(io::Error::from_raw_os_error(errno)),
+                None => Err(io::ErrorKind::InvalidData.into()),
+            },
+            Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) => Err(error),
+        };
+        // Dropping it on an error collects the process.
+        let launcher = Self { orders: Mutex::new(Some(ours)), process, registry: Registry::default() };
+        isolated.map_err(StartError::Isolate).map(|()| launcher)
     }
 
     /// Collects children that have ended and that nobody waits for: the duty of a process with the number 1, which

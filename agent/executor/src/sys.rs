@@ -5,6 +5,7 @@ pub(crate) mod bpf;
 pub(crate) mod children;
 pub(crate) mod descriptors;
 pub(crate) mod device_mapper;
+pub(crate) mod keyring;
 pub(crate) mod loop_device;
 pub(crate) mod mount_attributes;
 pub(crate) mod process;

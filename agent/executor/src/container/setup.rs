@@ -125,6 +125,7 @@ fn exec(
 
 /// The last steps, the same for both: limits, directory, session, streams, and then all privileges go.
 fn finish(root: &Root, process: &ProcessPlan, streams: &terminal::Streams) -> Result<(), Failure> {
+    crate::sys::keyring::join_new_session().at(Step::Session)?;
     identity::set_oom_score(process).at(Step::OomScore)?;
     identity::set_rlimits(process)?;
     root.enter(&process.cwd).on(Step::WorkingDirectory, &process.cwd)?;

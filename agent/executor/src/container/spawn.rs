@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::plan::{Plan, ProcessPlan};
+use super::plan::Plan;
 use super::process::{Exit, Process, collect_when_ended};
 use super::report::{Failure, Report, Step};
 use crate::cgroup::Cgroup;
@@ -110,29 +110,17 @@ pub(super) fn spawn(
     drop(registration);
     drop(theirs);
 
-    match follow(process, &exit, &ours, streams) {
+    match follow(&exit, &ours, streams) {
         Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
         Err(error) => Err(Failed { error, exit: Some(exit) }),
     }
 }
 
 /// Waits for the report that the process is set up.
-fn follow(
-    process: &ProcessPlan,
-    exit: &Arc<Exit>,
-    channel: &Channel,
-    streams: Prepared,
-) -> Result<crate::stdio::Stdio, SpawnError> {
+fn follow(exit: &Arc<Exit>, channel: &Channel, streams: Prepared) -> Result<crate::stdio::Stdio, SpawnError> {
     collect_when_ended(exit).map_err(SpawnError::Prepare)?;
     match Report::receive(channel).map_err(SpawnError::Silent)? {
-        Some((Report::Ready, master)) => {
-            debug_assert_eq!(
-                master.is_some(),
-                process.terminal.is_some(),
-                "a terminal comes with its report"
-            );
-            streams.into_stdio(master).map_err(SpawnError::Streams)
-        }
+        Some((Report::Ready, master)) => streams.into_stdio(master).map_err(SpawnError::Streams),
         Some((Report::Failed(failure), _)) => Err(failure.into()),
         Some((Report::Executing, _)) => Err(SpawnError::Silent(io::ErrorKind::InvalidData.into())),
         None => Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),

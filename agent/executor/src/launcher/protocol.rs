@@ -53,7 +53,7 @@ pub(crate) enum LaunchStep {
     Clone,
 }
 
-/// Answers an order. A started process's pidfd comes with it.
+/// Answers an order; a started process's pidfd comes with it. The launcher's first word is one as well, on itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// It runs.

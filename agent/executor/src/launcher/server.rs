@@ -22,11 +22,15 @@ const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE
 
 /// Serves orders until the agent closes its end. The result is the exit code of the process.
 pub(super) fn run(token: &SingleThreaded, orders: Channel) -> u8 {
-    let Ok(own_pid_namespace) = settle_in(token, &orders) else { return 1 };
-    // Ready: the agent waits for this.
-    if orders.send(&[1], &[]).is_err() {
+    let own_pid_namespace = settle_in(token, &orders);
+    // The agent waits for this.
+    let ready = match &own_pid_namespace {
+        Ok(_) => Reply::Started(rustix::process::getpid()),
+        Err(error) => Reply::Failed(LaunchStep::Namespace, error.raw_os_error().unwrap_or(libc::EIO)),
+    };
+    let (Ok(()), Ok(own_pid_namespace)) = (orders.send(&ready.encode(), &[]), own_pid_namespace) else {
         return 1;
-    }
+    };
     while let Ok(Some((bytes, descriptors))) = orders.receive() {
         let (reply, pidfd) = match serve(token, &bytes, descriptors) {
             Ok(Started::Child(kind, inheritance)) => {
@@ -60,6 +64,8 @@ fn settle_in(token: &SingleThreaded, orders: &Channel) -> io::Result<OwnedFd> {
     // through `/proc/<pid>/exe`, which is the agent's binary (CVE-2019-5736).
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_name(c"launcher")?;
+    // Modes of what is made for a container are as they are written.
+    rustix::process::umask(Mode::empty());
     close_all_but(token, orders.as_fd().as_raw_fd().unsigned_abs())?;
     // The agent ends it by closing the socket; a signal to the agent's process group is not for it.
     nix::sys::signal::SigSet::all().thread_set_mask()?;

@@ -9,7 +9,7 @@ use policy_engine::request::{ProcessSpec, Rlimit};
 
 use crate::guest::{Guest, process};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[crate::Test] = &[
     ("cve_2019_5736_the_agents_binary_is_out_of_reach", agents_binary),
     ("cve_2024_21626_no_descriptor_leaks", descriptors),
     ("cve_2024_21626_no_working_directory_outside", working_directory),

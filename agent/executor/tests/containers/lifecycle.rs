@@ -7,7 +7,7 @@ use policy_engine::request::{GetProperties, Resources, ShutdownContainer, Signal
 
 use crate::guest::{Guest, chain, process};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[crate::Test] = &[
     ("a_container_runs_and_is_gone", a_container_runs_and_is_gone),
     ("exit_codes_are_those_of_the_program_or_of_its_signal", exit_codes),
     ("a_created_container_does_not_run_before_it_is_started", gate),

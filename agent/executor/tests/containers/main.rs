@@ -13,6 +13,7 @@
     reason = "tests fail by panicking and say what they skip"
 )]
 
+mod death;
 mod guest;
 mod isolation;
 mod lifecycle;
@@ -20,6 +21,9 @@ mod mounts;
 mod streams;
 
 use libtest_mimic::{Arguments, Trial};
+
+/// A test and its name.
+type Test = (&'static str, fn());
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -29,14 +33,22 @@ fn main() {
     } else if !arguments.list {
         guest::boot();
     }
-    let tests: Vec<(&str, fn())> =
-        [lifecycle::TESTS, streams::TESTS, isolation::TESTS, mounts::TESTS].concat();
-    let trials = tests.into_iter().map(|(name, test)| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-        .with_ignored_flag(missing.is_some())
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let trials = |tests: &[&[Test]]| {
+        let trial = |(name, test): Test| {
+            let run = move || {
+                test();
+                Ok(())
+            };
+            Trial::test(name, run).with_ignored_flag(missing.is_some())
+        };
+        tests.concat().into_iter().map(trial).collect()
+    };
+    let conclusion = libtest_mimic::run(
+        &arguments,
+        trials(&[lifecycle::TESTS, streams::TESTS, isolation::TESTS, mounts::TESTS]),
+    );
+    // These end the launcher that the others share.
+    let last = libtest_mimic::run(&arguments, trials(&[death::TESTS]));
+    conclusion.exit_if_failed();
+    last.exit();
 }

@@ -8,7 +8,7 @@ use policy_engine::request::ContainerMount;
 
 use crate::guest::{Guest, bind};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[crate::Test] = &[
     ("cve_2019_19921_and_2023_28642_a_symlinked_proc_is_refused", symlinked_trees),
     ("cve_2021_30465_a_mount_target_cannot_lead_out_of_the_root", symlinked_targets),
     ("cve_2024_45310_nothing_is_made_outside_of_the_root", made_outside),
@@ -116,20 +116,26 @@ fn console() {
 
 fn readonly() {
     let guest = Guest::new();
-    let script = "echo 1 > /proc/sys/kernel/domainname; echo c > /proc/sysrq-trigger; touch /keep/x; touch /x; \
-                  touch /tmp/x && echo writable; mount -o remount,rw /; touch /sys/x";
+    let script = "echo 1 > /proc/sys/kernel/domainname; touch /keep/x; touch /sys/x; touch /x; \
+                  touch /tmp/x && echo writable; mount -o remount,rw /";
     fs::create_dir(guest.root().join("keep")).unwrap();
     let mut request = guest.request(&["sh", "-c", script]);
     request.readonly_paths = vec!["/keep".parse().unwrap(), "/missing".parse().unwrap()];
+    let refused = |error: &str, path: &str| error.contains(&format!("{path}: Read-only file system"));
     let (_, output, error) = guest.run(request.clone());
     assert_eq!(output, "writable\n");
-    assert_eq!(error.matches("Read-only file system").count(), 3, "{error}");
     assert!(guest.root().join("x").exists());
+    for path in ["/proc/sys/kernel/domainname", "/keep/x", "/sys/x"] {
+        assert!(refused(&error, path), "{path}: {error}");
+    }
+
     request.container_id = guest.request(&[]).container_id;
     request.readonly_rootfs = true;
     let (_, output, error) = guest.run(request);
     assert_eq!(output, "");
-    assert_eq!(error.matches("Read-only file system").count(), 5, "{error}");
+    for path in ["/proc/sys/kernel/domainname", "/keep/x", "/sys/x", "/x", "/tmp/x"] {
+        assert!(refused(&error, path), "{path}: {error}");
+    }
 }
 
 fn bind_mounts() {

@@ -5,7 +5,7 @@ use policy_engine::request::TerminalSize;
 
 use crate::guest::{Guest, process};
 
-pub(crate) const TESTS: &[(&str, fn())] = &[
+pub(crate) const TESTS: &[crate::Test] = &[
     ("input_comes_back_as_output", echo),
     ("the_last_bytes_of_a_flood_arrive", flood),
     ("output_that_nobody_reads_does_not_block_the_agent", unread),
