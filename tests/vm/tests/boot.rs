@@ -1,0 +1,46 @@
+//! The image boots, and opens its door for the policy that the launch is bound to, and for no other.
+
+#![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
+
+use vm::{BootFiles, Host, Initdata, StartError, VirtualMachine, VmConfig};
+
+/// A policy that allows nothing.
+const POLICY: &str = "package policy\n\napi_version := \"0.10.0\"\nframework_version := \"0.2.3\"\n";
+
+fn machine(host: &Host, name: &str, policy: &str) -> VmConfig {
+    let boot = BootFiles::in_folder(&host.image).unwrap();
+    VmConfig::new(name, boot, [0; 32]).with_initdata(Initdata::with_policy(policy).unwrap())
+}
+
+/// The guest switches itself off before it serves anything, and says why on its console.
+fn assert_shut(host: &Host, config: &VmConfig, why: &str) {
+    let failure = VirtualMachine::start(host, config).unwrap_err();
+    assert!(matches!(failure, StartError::Ended { name: "QEMU", .. }), "{failure}");
+    let console = std::fs::read(host.logs(&config.name).join("console.log")).unwrap();
+    let console = String::from_utf8_lossy(&console);
+    assert!(console.contains(why), "the console does not say `{why}`:\n{console}");
+}
+
+#[test]
+fn the_door_opens_for_the_policy_of_the_launch() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let machine = VirtualMachine::start(&host, &machine(&host, "boot-bound", POLICY)).unwrap();
+    println!("{} after {:?}: {}", machine.agent_address(), machine.boot_time(), machine.logs().display());
+    machine.stop().unwrap();
+}
+
+#[test]
+fn the_door_stays_shut_for_another_policy() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let bound = machine(&host, "boot-other-policy", POLICY);
+    let other = Initdata::with_policy(&POLICY.replace("0.10.0", "0.10.1")).unwrap();
+    let config = VmConfig { initdata: Some(other), ..bound };
+    assert_shut(&host, &config, "no policy is bound to this guest");
+}
+
+#[test]
+fn the_door_stays_shut_without_a_policy() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let config = VmConfig { initdata: None, ..machine(&host, "boot-no-policy", POLICY) };
+    assert_shut(&host, &config, "no policy was delivered");
+}
