@@ -18,6 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tokio_vsock::{VsockAddr, VsockListener};
 
+use super::frames::Frames;
+
 /// The most connections at once. A shim uses one; Kata's tools a few.
 const CONNECTIONS_MAX: usize = 32;
 /// The most bytes of one write. `vhost-device-vsock` stalls on longer ones; more do not make a transfer faster.
@@ -88,7 +90,7 @@ struct Accepted {
 }
 
 impl Stream for Accepted {
-    type Item = io::Result<Connection>;
+    type Item = io::Result<Frames<Connection>>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -100,7 +102,9 @@ impl Stream for Accepted {
                 Ok(None) => continue,
                 // A connection beyond the bound is closed at once.
                 Ok(Some(stream)) => match Arc::clone(&self.connections).try_acquire_owned() {
-                    Ok(slot) => return Poll::Ready(Some(Ok(Connection { stream, _slot: slot }))),
+                    Ok(slot) => {
+                        return Poll::Ready(Some(Ok(Frames::new(Connection { stream, _slot: slot }))));
+                    }
                     Err(_) => continue,
                 },
                 Err(_) => self.retry = Some(Box::pin(sleep(ACCEPT_RETRY))),

@@ -1,6 +1,7 @@
 //! The front door of Kata's shims: ttrpc, bounded. It knows no policy and no kernel.
 
 mod admission;
+mod frames;
 mod health;
 mod kata;
 mod listener;
