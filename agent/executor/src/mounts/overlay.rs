@@ -7,6 +7,7 @@ use policy_engine::request::{MountOverlay, UnmountOverlay};
 use policy_engine::{ContainerId, Grant, GuestPath, Permit};
 use rustix::mount::MountAttrFlags;
 
+use super::filesystem::descriptor_path;
 use super::{Filesystem, MountPoint, MountPointError};
 use crate::boot::SecurityContext;
 use crate::layers::Layer;
@@ -170,10 +171,7 @@ fn stack<'a>(
     lower: impl Iterator<Item = BorrowedFd<'a>>,
     writes: Option<&WriteDirectories>,
 ) -> io::Result<OwnedFd> {
-    let mut overlay = Filesystem::open("overlay")?;
-    for directory in lower {
-        overlay = overlay.descriptor("lowerdir+", directory)?;
-    }
+    let mut overlay = with_lower(&lower.collect::<Vec<_>>())?;
     // Features that let attributes of a file redirect elsewhere are off, whatever the kernel's defaults.
     for (option, value) in [("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off")] {
         overlay = overlay.option(option, value)?;
@@ -190,6 +188,22 @@ fn stack<'a>(
         }
     }
     overlay.mount(attributes)
+}
+
+fn with_lower(directories: &[BorrowedFd<'_>]) -> io::Result<Filesystem> {
+    let separate = directories.iter().try_fold(Filesystem::open("overlay")?, |overlay, directory| {
+        overlay.descriptor("lowerdir+", directory)
+    });
+    match separate {
+        // A developer's kernel before Linux 6.8 has one option for all, of which it takes 255 bytes.
+        Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => one_lower_option(directories),
+        other => other,
+    }
+}
+
+fn one_lower_option(directories: &[BorrowedFd<'_>]) -> io::Result<Filesystem> {
+    let paths: Vec<_> = directories.iter().map(descriptor_path).collect();
+    Filesystem::open("overlay")?.option("lowerdir", &paths.join(":"))
 }
 
 #[cfg(test)]

@@ -57,6 +57,21 @@ fn layers_are_stacked_in_order_and_writes_go_to_scratch() {
 }
 
 #[test]
+fn an_older_kernel_stacks_the_same_by_one_option() {
+    with_private_mounts(|| {
+        let engine = permissive_engine();
+        let (_lower, _upper, bottom, top) = two_layers(&engine);
+        let stacked = one_lower_option(&[top.root(), bottom.root()]).unwrap();
+        let root = stacked.flag("ro").unwrap().mount(MountAttrFlags::MOUNT_ATTR_RDONLY).unwrap();
+        let name = fs::read_to_string(format!("{}/etc/name", descriptor_path(&root))).unwrap();
+        assert_eq!(name, "upper");
+        drop(root);
+        unmount_device(&engine, top);
+        unmount_device(&engine, bottom);
+    });
+}
+
+#[test]
 fn without_scratch_the_root_is_read_only() {
     with_private_mounts(|| {
         let engine = permissive_engine();
