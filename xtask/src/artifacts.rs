@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use guest_image::{Flavour, Image, Recipe, kernel};
+use guest_image::{
+    Flavour, Image, Kernel, Recipe,
+    kernel::{self, KernelError},
+};
 
 use crate::{
     command::{Run, repository_root},
@@ -33,7 +36,7 @@ pub(crate) fn for_vm() -> anyhow::Result<Image> {
 /// Builds the image of a flavour, with its agent, below `target/guest-image`.
 pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>) -> anyhow::Result<Image> {
     let folder = repository_root().join("target/guest-image");
-    let kernel = kernel::fetch(&folder.join("kernel")).context("there is no kernel for the image")?;
+    let kernel = fetch_kernel(&folder.join("kernel")).context("there is no kernel for the image")?;
     if !kernel.pinned {
         eprintln!("note: Debian no longer has the pinned kernel; the image has {}", kernel.package);
     }
@@ -41,6 +44,17 @@ pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>) -> anyhow::Resu
     let output = folder.join(flavour.name());
     let recipe = Recipe { flavour, agent, kernel, vcpus: VCPUS, firmware, output };
     guest_image::build(&recipe).context("the image could not be built")
+}
+
+/// A fresh machine has no package lists, or old ones.
+fn fetch_kernel(folder: &Path) -> anyhow::Result<Kernel> {
+    match kernel::fetch(folder) {
+        Err(KernelError::Download { .. } | KernelError::Metapackage(_)) => {
+            packages::refresh_lists()?;
+            Ok(kernel::fetch(folder)?)
+        }
+        other => Ok(other?),
+    }
 }
 
 /// Builds the emulated secure processor, and its keys, which takes seconds once.

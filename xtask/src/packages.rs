@@ -26,20 +26,34 @@ pub(crate) fn ensure(packages: &[Package]) -> anyhow::Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    println!("missing Debian packages: {}", names.join(" "));
-    if Run::new("id").arg("-u").stdout()?.trim() != "0" {
-        anyhow::bail!("run this as root, then try again: {}", install(&names, &[]));
-    }
-    // The lists may be missing; and a package that is half there from backports only goes with its other half.
+    eprintln!("missing Debian packages: {}", names.join(" "));
+    require_root(&install(&names, &[]))?;
     if install(&names, &[]).run().is_ok() {
         return Ok(());
     }
-    Run::new("apt-get").arg("update").run()?;
+    // The lists may be missing; and a package that is half there from backports only goes with its other half.
+    refresh_lists()?;
     if install(&names, &[]).run().is_ok() {
         return Ok(());
     }
     install(&names, &["-t", "bookworm-backports"]).run()?;
     Ok(())
+}
+
+/// Fetches the lists of what Debian's archive has.
+pub(crate) fn refresh_lists() -> anyhow::Result<()> {
+    let update = Run::new("apt-get").arg("update");
+    require_root(&update)?;
+    update.run()?;
+    Ok(())
+}
+
+/// Stops with the command that the person has to run.
+fn require_root(command: &Run) -> anyhow::Result<()> {
+    if Run::new("id").arg("-u").stdout()?.trim() == "0" {
+        return Ok(());
+    }
+    anyhow::bail!("run this as root, then try again: {command}")
 }
 
 fn install(names: &[&str], release: &[&str]) -> Run {

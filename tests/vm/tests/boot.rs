@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests stop at the first surprise")]
 
-use vm::{BootFiles, Host, Initdata, StartError, VirtualMachine, VmConfig};
+use vm::{BootFiles, Disk, Host, Initdata, StartError, VirtualMachine, VmConfig};
 
 /// A policy that allows nothing.
 const POLICY: &str = "package policy\n\napi_version := \"0.10.0\"\nframework_version := \"0.2.3\"\n";
@@ -43,4 +43,21 @@ fn the_door_stays_shut_without_a_policy() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let config = VmConfig { initdata: None, ..machine(&host, "boot-no-policy", POLICY) };
     assert_shut(&host, &config, "no policy was delivered");
+}
+
+#[test]
+fn a_disk_goes_and_comes_back_to_its_place_while_the_guest_runs() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(1 << 20).unwrap();
+    let disk = Disk::read_only(file.path());
+    let config = VmConfig { disks: vec![disk.clone()], ..machine(&host, "boot-disks", POLICY) };
+    let mut machine = VirtualMachine::start(&host, &config).unwrap();
+    let address = machine.disks()[0];
+    assert_eq!(address.pci_path(), "08/00");
+    assert!(machine.attach_disk(&disk).is_err(), "the machine has no free place");
+    // The guest has a part in this: it lets go of the device.
+    machine.detach_disk(address).unwrap();
+    assert_eq!(machine.attach_disk(&disk).unwrap(), address);
+    machine.stop().unwrap();
 }
