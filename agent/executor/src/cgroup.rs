@@ -4,7 +4,8 @@
 //! makes the cgroup the one list of all of them, to signal, measure and kill.
 //!
 //! Limits come from the host, which can starve the guest anyway: where the kernel cannot enforce one (a developer's
-//! machine that has its controllers in version 1), it is named in [`Limited::unenforced`] and the container runs.
+//! machine that has its controllers in version 1), it is named
+//! ([`Container::unenforced_limits`](crate::container::Container::unenforced_limits)) and the container runs.
 
 pub(crate) mod devices;
 mod limits;
