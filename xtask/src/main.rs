@@ -4,11 +4,13 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a task reports to the person who started it")]
 
 mod artifacts;
+mod bench;
 mod check;
 mod command;
 mod demo;
 mod image;
 mod packages;
+mod stage;
 mod test;
 mod tool;
 mod vm;
@@ -21,6 +23,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about, disable_version_flag = true)]
 enum Task {
+    /// Measure sizes and times on this machine
+    Bench(bench::Args),
     /// Judge the sources: format, lints, documents, layering, lengths, licences
     Check(check::Args),
     /// Show the whole story: a guest, its policy, a container, a report, and the attacks that fail
@@ -35,6 +39,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
+        Task::Bench(args) => bench::run(&args),
         Task::Check(args) => check::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Image(args) => image::run(&args),

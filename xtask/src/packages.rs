@@ -12,9 +12,6 @@ pub(crate) struct Package {
 /// What a virtual machine needs.
 pub(crate) const FOR_VM: &[Package] = &[Package { name: "qemu-system-x86", program: "qemu-system-x86_64" }];
 
-/// What a container image for the demo and for tests is made with.
-pub(crate) const FOR_IMAGE: &[Package] = &[Package { name: "dpkg", program: "dpkg-deb" }];
-
 /// What a guest without a virtual machine needs.
 pub(crate) const FOR_NATIVE: &[Package] =
     &[Package { name: "mount", program: "losetup" }, Package { name: "util-linux", program: "unshare" }];

@@ -21,7 +21,7 @@ const ENVIRONMENT: [&str; 2] = ["PATH=/bin", "GREETING=hello from a confidential
 const USER: u32 = 1000;
 
 /// Builds the image below `dir` and returns the OCI image layout.
-pub(super) fn build(dir: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn build(dir: &Path) -> anyhow::Result<PathBuf> {
     let layout = dir.join("image");
     if layout.exists() {
         fs::remove_dir_all(&layout).context("cannot remove an earlier image")?;
@@ -33,7 +33,7 @@ pub(super) fn build(dir: &Path) -> anyhow::Result<PathBuf> {
         "architecture": "amd64",
         "os": "linux",
         "config": { "Env": ENVIRONMENT, "User": format!("{USER}:{USER}"), "WorkingDir": "/tmp", "Cmd": ["/bin/sh"] },
-        "rootfs": { "type": "layers", "diff_ids": [layer_descriptor["digest"]] },
+        "rootfs": { "type": "layers", "diff_ids": [layer_descriptor.get("digest")] },
     });
     let config = blob(&layout, "application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
     let manifest = json!({

@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::Context as _;
 use vm::{BootFiles, Disk, Host, Initdata, VirtualMachine, VmConfig};
 
-use super::stage::{Guest, Launch, Stage};
+use super::{Guest, Launch, Stage};
 
 /// QEMU and the image.
-pub(super) struct Machine {
-    pub(super) host: Host,
+pub(crate) struct Machine {
+    pub(crate) host: Host,
 }
 
 impl Stage for Machine {
@@ -31,7 +31,7 @@ impl Stage for Machine {
         config.disks.push(Disk::read_only(&initdata_disk));
         let machine = VirtualMachine::start(&self.host, &config)
             .map_err(|error| last_words(&logs).map_or_else(|| error.into(), anyhow::Error::msg))?;
-        let devices = machine.disks().into_iter().take(launch.disks.len());
+        let devices = machine.disks().iter().take(launch.disks.len());
         Ok(Guest {
             address: machine.agent_address(),
             devices: devices.map(|disk| disk.pci_path()).collect(),

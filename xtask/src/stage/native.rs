@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use sha2::{Digest as _, Sha256, Sha384};
 
-use super::stage::{Guest, Launch, Stage};
+use super::{Guest, Launch, Stage};
 use crate::command::Run;
 
 /// How long an agent, or the emulated secure processor, may take to come up. Making its keys for the first
@@ -18,12 +18,12 @@ use crate::command::Run;
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// This machine.
-pub(super) struct Native {
-    pub(super) agent: PathBuf,
-    pub(super) psp: PathBuf,
+pub(crate) struct Native {
+    pub(crate) agent: PathBuf,
+    pub(crate) psp: PathBuf,
     /// Where the emulated secure processor keeps its keys.
-    pub(super) keys: PathBuf,
-    pub(super) dir: PathBuf,
+    pub(crate) keys: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 /// The processes and devices of a guest.
@@ -128,14 +128,14 @@ impl Native {
 
 /// Waits until `socket` accepts, or `child` ends, whose log then says why.
 fn wait_for(child: &mut Child, socket: &Path, log: &Path) -> anyhow::Result<()> {
-    let deadline = Instant::now() + START_TIMEOUT;
+    let began = Instant::now();
     while std::os::unix::net::UnixStream::connect(socket).is_err() {
         if child.try_wait()?.is_some() {
             let said = fs::read_to_string(log).unwrap_or_default();
             let words = said.lines().last().unwrap_or("it ended without a word");
             anyhow::bail!("{}", words.trim().trim_start_matches("ERROR "));
         }
-        ensure!(Instant::now() < deadline, "nobody answers at {}", socket.display());
+        ensure!(began.elapsed() < START_TIMEOUT, "nobody answers at {}", socket.display());
         sleep(Duration::from_millis(20));
     }
     Ok(())

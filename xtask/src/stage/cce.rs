@@ -8,16 +8,16 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 /// The tenant's and the host's command line tool.
-pub(super) struct Cce {
-    pub(super) program: PathBuf,
+pub(crate) struct Cce {
+    pub(crate) program: PathBuf,
 }
 
 /// What a call of `cce` said.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Whether it was a yes (exit code 0); otherwise a clean no (1).
-    pub(super) yes: bool,
-    pub(super) json: Value,
+    pub(crate) yes: bool,
+    pub(crate) json: Value,
 }
 
 impl Cce {
@@ -26,7 +26,7 @@ impl Cce {
     /// # Errors
     ///
     /// On exit code 2: misuse or broken input.
-    pub(super) fn ask<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> anyhow::Result<Answer> {
+    pub(crate) fn ask<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> anyhow::Result<Answer> {
         #[expect(
             clippy::disallowed_methods,
             reason = "a task runs on a developer's machine, not in the guest"
@@ -45,7 +45,7 @@ impl Cce {
     }
 
     /// Calls `cce --json` and expects a yes.
-    pub(super) fn expect_yes<A: AsRef<OsStr>>(
+    pub(crate) fn expect_yes<A: AsRef<OsStr>>(
         &self,
         args: impl IntoIterator<Item = A>,
     ) -> anyhow::Result<Value> {
@@ -56,8 +56,13 @@ impl Cce {
 }
 
 impl Answer {
+    /// Whether a container ran and ended without an error.
+    pub(crate) fn ran_well(&self) -> bool {
+        self.yes && self.json.get("exit_code").and_then(Value::as_i64) == Some(0)
+    }
+
     /// The string under `key`.
-    pub(super) fn text(&self, key: &str) -> &str {
+    pub(crate) fn text(&self, key: &str) -> &str {
         self.json.get(key).and_then(Value::as_str).unwrap_or_default()
     }
 }

@@ -1,0 +1,97 @@
+//! `cargo xtask bench`: figures, measured on this machine.
+
+mod footprint;
+mod launch;
+mod policy;
+
+use serde::Serialize;
+
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to measure; everything when left out
+    #[arg(value_enum)]
+    name: Option<Name>,
+    /// Print one JSON object a benchmark
+    #[arg(long)]
+    json: bool,
+}
+
+/// The benchmarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// Size of the agent, and its memory in a guest after boot
+    Footprint,
+    /// Time of policy decisions
+    Policy,
+    /// Time to create, start and wait for a container
+    Launch,
+}
+
+/// What a benchmark found.
+#[derive(Debug, Serialize)]
+struct Figures {
+    bench: &'static str,
+    figures: Vec<Figure>,
+}
+
+/// One number.
+#[derive(Debug, Serialize)]
+struct Figure {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    /// The same of somebody else's program, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<Peer>,
+}
+
+/// A number of a peer's, for comparison.
+#[derive(Debug, Serialize)]
+struct Peer {
+    name: &'static str,
+    value: f64,
+}
+
+impl Figure {
+    fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, peer: None }
+    }
+
+    fn beside(self, name: &'static str, value: f64) -> Self {
+        Self { peer: Some(Peer { name, value }), ..self }
+    }
+}
+
+/// Measures and prints.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let names =
+        args.name.map_or_else(|| vec![Name::Footprint, Name::Policy, Name::Launch], |name| vec![name]);
+    for name in names {
+        let found = match name {
+            Name::Footprint => footprint::measure()?,
+            Name::Policy => policy::measure()?,
+            Name::Launch => launch::measure()?,
+        };
+        if args.json {
+            println!("{}", serde_json::to_string(&found)?);
+        } else {
+            print(&found);
+        }
+    }
+    Ok(())
+}
+
+fn print(found: &Figures) {
+    println!("{}", found.bench);
+    for figure in &found.figures {
+        let peer = figure.peer.as_ref().map(|peer| format!("  ({}: {})", peer.name, peer.value));
+        println!("  {:<32} {:>14.1} {}{}", figure.name, figure.value, figure.unit, peer.unwrap_or_default());
+    }
+}
+
+/// The middle of `times`.
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
