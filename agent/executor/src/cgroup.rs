@@ -1,4 +1,4 @@
-//! Control groups, version 2: one directory per container, `<mount>/cce/<container id>`.
+//! Control groups, version 2: one directory per container, `<mount>/cce-<agent>/<container id>`.
 //!
 //! A container's processes are born in its cgroup and cannot leave it: they see no writable cgroup file system. That
 //! makes the cgroup the one list of all of them, to signal, measure and kill.
@@ -15,6 +15,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use policy_engine::ContainerId;
@@ -26,8 +27,9 @@ pub use self::limits::Limit;
 pub use self::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 use crate::launcher::refuge::unescape;
 
-/// The directory of all containers' cgroups.
-const PARENT: &str = "cce";
+/// The directory of all containers' cgroups: one of this agent's own, so that neither another agent of a
+/// developer's machine nor what one left behind is in the way.
+static PARENT: OnceLock<String> = OnceLock::new();
 /// Controllers that containers are measured and limited by.
 const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
 /// How long the processes of a cgroup may take to end or to freeze.
@@ -60,6 +62,12 @@ pub enum CgroupError {
     },
 }
 
+/// `cce-` and sixteen random digits. Without randomness a name that is in use fails the first container.
+fn parent_name() -> String {
+    let number = getrandom::u64().unwrap_or_default();
+    format!("cce-{number:016x}")
+}
+
 /// The cgroup of a container. Dropping it kills what runs there and tries to remove it.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
@@ -80,7 +88,7 @@ impl Cgroup {
     /// Makes the cgroup of a container, with its device filter and limits.
     pub(crate) fn create(id: &ContainerId, resources: &Resources) -> Result<Limited, CgroupError> {
         let base = hierarchy().map_err(CgroupError::Hierarchy)?;
-        let parent = base.join(PARENT);
+        let parent = base.join(PARENT.get_or_init(parent_name));
         match fs::create_dir(&parent) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(CgroupError::Create(error));
