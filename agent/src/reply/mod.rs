@@ -4,6 +4,7 @@ mod stats;
 
 use std::error::Error;
 
+use executor::container::{ExecError, StartContainerError};
 use executor::layers::MountDeviceError;
 use policy_engine::Refusal;
 use ttrpc::{Code, get_status};
@@ -63,7 +64,9 @@ fn operation_code(error: &OperationError) -> Code {
         OperationError::NotFound { what: "container" } => Code::INVALID_ARGUMENT,
         OperationError::NotFound { .. } => Code::NOT_FOUND,
         OperationError::Exists { .. } | OperationError::LayerConflict(_) => Code::ALREADY_EXISTS,
-        OperationError::State { .. } => Code::FAILED_PRECONDITION,
+        OperationError::State { .. }
+        | OperationError::Start(StartContainerError::Started)
+        | OperationError::Exec(ExecError::NotRunning) => Code::FAILED_PRECONDITION,
         OperationError::MountDevice { source: MountDeviceError::RootHashMismatch(_), .. } => Code::DATA_LOSS,
         // What a disk looks like is the host's doing.
         OperationError::MountDevice { .. } => Code::FAILED_PRECONDITION,
@@ -74,7 +77,7 @@ fn operation_code(error: &OperationError) -> Code {
         | OperationError::UnmountOverlay(_)
         | OperationError::Users(_)
         | OperationError::Create(_)
-        | OperationError::Start(_)
+        | OperationError::Start(StartContainerError::Execute(_))
         | OperationError::Exec(_)
         | OperationError::Signal(_)
         | OperationError::Stats(_)

@@ -12,6 +12,7 @@ use proto::kata::address::{ParseAddressError, ServerAddress};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::cgroup::Cgroup;
 use crate::connection::Connection;
 
 /// Address of an agent that runs already.
@@ -80,10 +81,11 @@ pub struct AgentUnderTest {
     started: Option<Started>,
 }
 
-/// The agent and the secure processor beside it, the latter first.
+/// The agent and the secure processor beside it, the latter first, and what ends after them.
 #[derive(Debug)]
 struct Started {
     programs: Vec<Child>,
+    _cgroup: Option<Cgroup>,
     folder: TempDir,
 }
 
@@ -115,12 +117,24 @@ impl AgentUnderTest {
         self.started.as_ref().map(Started::log).unwrap_or_default()
     }
 
+    /// Process id of an agent started here, as this process sees it: what its mounts and descriptors are looked up by.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        // The program started last is `unshare`, whose one child became the agent.
+        let parent = self.started.as_ref()?.programs.last()?.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    }
+
     fn start(binary: &Path, setup: &Setup) -> Result<Self, Unavailable> {
         let folder = TempDir::new().map_err(Unavailable::Prepare)?;
         let files = Files::write(folder.path(), setup).map_err(Unavailable::Prepare)?;
-        let mut started = Started { programs: Vec::new(), folder };
+        let name = folder.path().file_name().unwrap_or_default().to_string_lossy().replace('.', "");
+        let cgroup = Cgroup::create(&format!("conformance-{name}")).map_err(Unavailable::Prepare)?;
+        let agent = agent(binary, &files, cgroup.as_ref());
+        let mut started = Started { programs: Vec::new(), _cgroup: cgroup, folder };
         for (mut command, socket) in
-            [(psp(binary, &files, setup), &files.psp_socket), (agent(binary, &files), &files.agent_socket)]
+            [(psp(binary, &files, setup), &files.psp_socket), (agent, &files.agent_socket)]
         {
             let log = File::options().append(true).open(&files.log).map_err(Unavailable::Prepare)?;
             let errors = log.try_clone().map_err(Unavailable::Prepare)?;
@@ -184,23 +198,27 @@ fn psp(agent: &Path, files: &Files, setup: &Setup) -> Command {
     command
 }
 
-/// The agent in mount and process namespaces of its own, with a /run of its own: it mounts there, and whatever it
-/// leaves behind ends with it.
-fn agent(binary: &Path, files: &Files) -> Command {
+/// The agent in mount and process namespaces of its own, with a /run and a root of cgroups of its own: it mounts
+/// there, and whatever it leaves behind ends with it.
+fn agent(binary: &Path, files: &Files, cgroup: Option<&Cgroup>) -> Command {
+    const SCRIPT: &str = r#"mount -t tmpfs tmpfs /run &&
+        if [ $# = 3 ]; then mount --bind "$2" "$3"; fi &&
+        exec "$0" --config "$1""#;
     let mut command = program(Path::new("unshare"));
-    command
-        .args([
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--propagation",
-            "private",
-            "--",
-        ])
-        .args(["sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$0\" --config \"$1\""])
-        .args([binary, &files.configuration]);
+    command.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--propagation",
+        "private",
+        "--",
+    ]);
+    command.args(["sh", "-c", SCRIPT]).args([binary, &files.configuration]);
+    if let Some(cgroup) = cgroup {
+        command.args([&cgroup.path, &cgroup.mount_point]);
+    }
     command
 }
 

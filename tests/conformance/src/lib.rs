@@ -8,5 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod cgroup;
 pub mod checks;
 pub mod connection;

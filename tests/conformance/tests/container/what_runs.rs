@@ -1,0 +1,117 @@
+//! What runs is what was judged.
+
+use std::fs;
+
+use crate::disks::{Policy, strings};
+use crate::guest::{Guest, id};
+use crate::image::{ENVIRONMENT, USER};
+
+/// kata-agent 4.1.0 trims values. What the guest adds is its own: where the directory of every container is, and a home
+/// as runc gives it, from the container's own user database.
+#[test]
+fn the_environment_is_that_of_the_request_in_order_and_two_variables_of_the_guest() {
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/cat", "/proc/self/environ"])) else { return };
+    let output = guest.run(&id(1));
+    let variables: Vec<&str> = output.split_terminator('\0').collect();
+    assert_eq!(variables[..ENVIRONMENT.len()], ENVIRONMENT);
+    let [context, home] = variables[ENVIRONMENT.len()..] else { panic!("{variables:?}") };
+    assert!(context.starts_with("UVM_SECURITY_CONTEXT_DIR=/security-context-"), "{context}");
+    assert_eq!(home, "HOME=/tmp");
+}
+
+#[test]
+fn the_policy_in_a_container_is_the_policy_of_the_guest() {
+    let script = "base64 -d \"$UVM_SECURITY_CONTEXT_DIR/security-policy-base64\"";
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/sh", "-c", script])) else { return };
+    assert_eq!(guest.run(&id(1)), guest.policy);
+}
+
+/// kata-agent 4.1.0 binds /dev/null over masked directories, which fails and is ignored.
+#[test]
+fn masked_directories_are_empty_and_masked_files_too() {
+    // Both have content without a mask: one in the image, one in every kernel.
+    let (directory, file) = (["/bin/ls", "-A", "/etc"], ["/bin/cat", "/proc/version"]);
+    let policy =
+        Policy::of(&["/bin/cat"]).exec(&directory).exec(&file).exec(&["/bin/ls", "-A", "/sys/firmware"]);
+    let Some(guest) = Guest::new(&policy) else { return };
+    guest.launch(&id(1));
+    for seen in [&directory[..], &file] {
+        assert_ne!(guest.output_of(&id(1), "e1", seen), "");
+    }
+    let mut request = guest.container(&id(2));
+    let linux = request.OCI.as_mut().unwrap().Linux.as_mut().unwrap();
+    linux.MaskedPaths.extend(strings(&["/etc", "/proc/version"]));
+    guest.create(&request).unwrap();
+    guest.start_container(&id(2)).unwrap();
+    for masked in [&directory[..], &file, &["/bin/ls", "-A", "/sys/firmware"]] {
+        assert_eq!(guest.output_of(&id(2), "e1", masked), "", "{masked:?}");
+    }
+}
+
+/// CVE-2024-21626: a descriptor that a process inherits leads out of its root. kata-agent 4.1.0 leaks its own.
+#[test]
+fn processes_inherit_their_standard_streams_only() {
+    const LIST: [&str; 2] = ["/bin/ls", "/proc/self/fd"];
+    // The fourth is the listed directory itself.
+    let expected = "0\n1\n2\n3\n";
+    let Some(guest) = Guest::new(&Policy::of(&LIST)) else { return };
+    assert_eq!(guest.run(&id(1)), expected);
+    drop(guest);
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/cat"]).exec(&LIST)) else { return };
+    guest.launch(&id(1));
+    assert_eq!(guest.output_of(&id(1), "e1", &LIST), expected);
+}
+
+/// Capabilities: CVE-2022-24769 (inheritable ones). Supplementary groups: CVE-2022-36109.
+#[test]
+fn a_process_has_the_rights_that_were_judged() {
+    const STATUS: [&str; 2] = ["/bin/cat", "/proc/self/status"];
+    let Some(guest) = Guest::new(&Policy::of(&STATUS)) else { return };
+    for (number, no_new_privileges) in [(1, false), (2, true)] {
+        let id = id(number);
+        let mut request = guest.container(&id);
+        request.OCI.as_mut().unwrap().Process.as_mut().unwrap().NoNewPrivileges = no_new_privileges;
+        guest.create(&request).unwrap();
+        guest.start_container(&id).unwrap();
+        let status = guest.read_to_end("ReadStdout", &id, "");
+        let all_four = format!("{USER} {USER} {USER} {USER}");
+        let expected = [
+            ("Umask", "0022"),
+            ("Uid", &all_four),
+            ("Gid", &all_four),
+            ("CapInh", "0000000000000000"),
+            // A user without privileges loses these by executing a program.
+            ("CapPrm", "0000000000000000"),
+            ("CapEff", "0000000000000000"),
+            // The 14 capabilities of the request.
+            ("CapBnd", "00000000a80425fb"),
+            ("CapAmb", "0000000000000000"),
+            ("NoNewPrivs", if no_new_privileges { "1" } else { "0" }),
+        ];
+        for (name, value) in expected {
+            assert_eq!(status_field(&status, name), value, "{name}");
+        }
+        assert!(["", "1000"].contains(&status_field(&status, "Groups").as_str()), "{status}");
+    }
+}
+
+/// A field of `/proc/<pid>/status`, its blanks made single spaces.
+fn status_field(status: &str, name: &str) -> String {
+    let line = status.lines().find(|line| line.split(':').next() == Some(name)).unwrap();
+    line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_container_has_namespaces_of_its_own() {
+    let kinds = ["cgroup", "ipc", "mnt", "pid", "uts"];
+    let script = kinds.map(|kind| format!("ls -l /proc/self/ns/{kind}")).join("; ");
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/sh", "-c", &script])) else { return };
+    let output = guest.run(&id(1));
+    for kind in kinds {
+        let mark = format!("{kind}:[");
+        assert!(output.contains(&mark), "{output}");
+        let agent = format!("/proc/{}/ns/{kind}", guest.agent.process_id().unwrap());
+        let outside = fs::read_link(agent).unwrap().display().to_string();
+        assert!(!output.contains(&outside), "the container is in the agent's {outside}");
+    }
+}
