@@ -47,6 +47,10 @@ impl Drop for Alive {
 impl Stage for Native {
     fn launch(&self, launch: &Launch<'_>) -> anyhow::Result<Guest> {
         let dir = self.dir.join(launch.name);
+        // Sockets of an earlier guest would be in the way.
+        if dir.exists() {
+            fs::remove_dir_all(&dir).context("cannot remove an earlier guest's directory")?;
+        }
         fs::create_dir_all(&dir).context("cannot create the guest's directory")?;
         let mut alive = Alive { children: Vec::new(), loop_devices: Vec::new() };
         for disk in launch.disks {
