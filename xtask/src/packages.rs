@@ -12,6 +12,14 @@ pub(crate) struct Package {
 /// What a virtual machine needs.
 pub(crate) const FOR_VM: &[Package] = &[Package { name: "qemu-system-x86", program: "qemu-system-x86_64" }];
 
+/// What containers in tests are made of, and what tests attach disks and start agents with.
+pub(crate) const FOR_TESTS: &[Package] = &[
+    Package { name: "busybox-static", program: "busybox" },
+    Package { name: "e2fsprogs", program: "e2fsck" },
+    Package { name: "mount", program: "losetup" },
+    Package { name: "util-linux", program: "unshare" },
+];
+
 /// What a guest without a virtual machine needs.
 pub(crate) const FOR_NATIVE: &[Package] =
     &[Package { name: "mount", program: "losetup" }, Package { name: "util-linux", program: "unshare" }];

@@ -1,11 +1,14 @@
 //! `cargo xtask test`: builds what tests need, runs every test, and says what was left out.
 
+use std::{fs, path::PathBuf};
+
+use anyhow::Context as _;
 use guest_image::Flavour;
 
 use crate::{
     artifacts,
     command::{Run, repository_root},
-    tool,
+    packages, tool,
 };
 
 /// Arguments of `cargo xtask test`.
@@ -20,13 +23,13 @@ pub(crate) struct Args {
 
 /// Runs the tests.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    packages::ensure(packages::FOR_TESTS)?;
     if args.no_vm {
         artifacts::psp_emulator()?;
     } else {
         artifacts::for_vm()?;
     }
-    // Tests start the program that goes into a development image, so that what is tested is what runs in a guest.
-    let agent = artifacts::agent(Flavour::Development { psp_port: vm::PSP_PORT })?;
+    let agent = programs()?;
     Run::new(tool::CARGO_NEXTEST.ready()?).args(nextest_arguments(args)).env(AGENT_VARIABLE, agent).run()?;
     if args.filter.is_none() {
         Run::cargo().args(["test", "--quiet", "--doc", "--workspace"]).run()?;
@@ -39,6 +42,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         println!("left out: {kind}: {why}");
     }
     Ok(())
+}
+
+/// Puts the programs that tests start into one folder, and returns the agent's path. It is the program that goes
+/// into a development image, so that what is tested is what runs in a guest.
+fn programs() -> anyhow::Result<PathBuf> {
+    Run::cargo().args(["build", "--quiet", "--package", "cli"]).run()?;
+    let agent = artifacts::agent(Flavour::Development { psp_port: vm::PSP_PORT })?;
+    let target = repository_root().join("target");
+    let folder = target.join("programs");
+    fs::create_dir_all(&folder).context("cannot create the folder of the programs")?;
+    for program in [&agent, &target.join("debug/psp-emulator"), &target.join("debug/cce")] {
+        let name = program.file_name().context("a program has a name")?;
+        // A program that still runs cannot be written to, but replaced.
+        let copy = folder.join(name);
+        drop(fs::remove_file(&copy));
+        fs::copy(program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
+    }
+    Ok(folder.join("cce-agent"))
 }
 
 /// Where tests look for the agent.
