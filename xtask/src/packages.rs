@@ -12,6 +12,12 @@ pub(crate) struct Package {
 /// What a virtual machine needs.
 pub(crate) const FOR_VM: &[Package] = &[Package { name: "qemu-system-x86", program: "qemu-system-x86_64" }];
 
+/// What tests in virtual machines make layers with, beside our own tool.
+pub(crate) const FOR_VM_TESTS: &[Package] = &[
+    Package { name: "cryptsetup-bin", program: "veritysetup" },
+    Package { name: "erofs-utils", program: "mkfs.erofs" },
+];
+
 /// What containers in tests are made of, and what tests attach disks and start agents with.
 pub(crate) const FOR_TESTS: &[Package] = &[
     Package { name: "busybox-static", program: "busybox" },

@@ -27,6 +27,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.no_vm {
         artifacts::psp_emulator()?;
     } else {
+        packages::ensure(packages::FOR_VM_TESTS)?;
         artifacts::for_vm()?;
     }
     let agent = programs()?;

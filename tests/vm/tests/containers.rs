@@ -1,0 +1,210 @@
+//! Containers on the guest's own kernel: dm-verity, erofs, dm-crypt with integrity.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests stop at the first surprise, and start programs of the host"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use vm::{BootFiles, Disk, GuestDisk, Host, Initdata, VirtualMachine, VmConfig};
+
+/// Rules of its own instead of the framework's: whatever the host asks for is allowed, so that what stops it is
+/// the kernel. The digest of a layer is enforced whoever approved it.
+const POLICY: &str = r#"package policy
+
+api_version := "0.10.0"
+framework_version := "0.2.3"
+
+mount_device := {"allowed": true}
+unmount_device := {"allowed": true}
+mount_overlay := {"allowed": true}
+unmount_overlay := {"allowed": true}
+scratch_mount := {"allowed": true}
+scratch_unmount := {"allowed": true}
+shutdown_container := {"allowed": true}
+create_container := {
+    "allowed": true,
+    "env_list": input.envList,
+    "caps_list": input.capabilities,
+    "allow_stdio_access": true,
+}
+"#;
+const BLOCK_BYTES: usize = 4096;
+/// Found again in a disk's file when it was written in the clear.
+const MARKER: &str = "the-workload-wrote-this-and-nobody-else-reads-it";
+
+/// A guest and the host's side of it. It ends with this value.
+struct Guest {
+    machine: VirtualMachine,
+    cce: PathBuf,
+    disks: Vec<GuestDisk>,
+}
+
+/// A layer's image: where its tree begins and its root hash.
+struct Layer {
+    hash_offset_bytes: u64,
+    root_hash: String,
+}
+
+impl Guest {
+    fn start(host: &Host, name: &str, disks: Vec<Disk>) -> Self {
+        let boot = BootFiles::in_folder(&host.image).unwrap();
+        let config = VmConfig::new(name, boot, [0; 32]).with_initdata(Initdata::with_policy(POLICY).unwrap());
+        let machine = VirtualMachine::start(host, &VmConfig { disks, ..config }).unwrap();
+        let disks = machine.disks().to_vec();
+        Self { machine, cce: host.target.join("debug/cce"), disks }
+    }
+
+    /// `cce --json host ...` towards this guest.
+    fn host(&self, args: &[&str]) -> Value {
+        let address = self.machine.agent_address();
+        let mut command = Command::new(&self.cce);
+        let output = command.args(["--json", "host", "--address", &address]).args(args).output().unwrap();
+        serde_json::from_slice(&output.stdout).expect("`cce` prints one JSON value")
+    }
+
+    /// Runs `script` in a container on the layer of disk number `disk`.
+    fn run(&self, disk: usize, layer: &Layer, more: &[&str], script: &str) -> Value {
+        let id = format!("{:032x}{disk:032x}", script.len());
+        let (device, offset) = (self.disks[disk].pci_path(), layer.hash_offset_bytes.to_string());
+        let number = disk.to_string();
+        let mut args =
+            vec!["run", "--id", &id, "--layer-device", &device, "--layer-root-hash", &layer.root_hash];
+        args.extend(["--layer-hash-offset", &offset, "--layer-first-number", &number]);
+        args.extend(more);
+        args.extend(["--arg", "/bin/busybox", "--arg", "sh", "--arg", "-c", "--arg", script]);
+        self.host(&args)
+    }
+
+    fn assert_healthy(&self) {
+        assert_eq!(self.host(&["health"])["status"], "SERVING");
+    }
+}
+
+/// A root file system with busybox, as a folder.
+fn root(folder: &Path) -> PathBuf {
+    let root = folder.join("root");
+    for directory in ["bin", "dev", "etc", "proc", "run", "sys", "tmp"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    fs::write(root.join("etc/name"), "a layer").unwrap();
+    root
+}
+
+/// The same as an ext4 layer, by `cce layer build`.
+fn ext4_layer(host: &Host, folder: &Path) -> (PathBuf, Layer) {
+    let (archive, image) = (folder.join("layer.tar"), folder.join("ext4.img"));
+    let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
+    tar.append_dir_all(".", root(folder)).unwrap();
+    tar.finish().unwrap();
+    let mut command = Command::new(host.target.join("debug/cce"));
+    command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&image);
+    let built: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    let layer = Layer {
+        hash_offset_bytes: built["hash_offset_bytes"].as_u64().unwrap(),
+        root_hash: built["root_hash"].as_str().unwrap().to_owned(),
+    };
+    (image, layer)
+}
+
+/// The same as an erofs layer, by the tools of others.
+fn erofs_layer(folder: &Path) -> (PathBuf, Layer) {
+    let image = folder.join("erofs.img");
+    assert!(
+        Command::new("mkfs.erofs").arg("--quiet").arg(&image).arg(root(folder)).status().unwrap().success()
+    );
+    let data = fs::read(&image).unwrap();
+    let hash_offset_bytes = data.len().next_multiple_of(BLOCK_BYTES) as u64;
+    fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(hash_offset_bytes).unwrap();
+    let mut command = Command::new("veritysetup");
+    let blocks = data.len().div_ceil(BLOCK_BYTES);
+    command.arg("format").arg(&image).arg(&image).arg(format!("--hash-offset={hash_offset_bytes}"));
+    let output = command.arg(format!("--data-blocks={blocks}")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let root_hash = text.lines().find_map(|line| line.strip_prefix("Root hash:")).unwrap().trim().to_owned();
+    (image, Layer { hash_offset_bytes, root_hash })
+}
+
+/// A copy of `image` with the bit at `offset` changed.
+fn flipped(image: &Path, name: &str, offset: usize) -> PathBuf {
+    let mut bytes = fs::read(image).unwrap();
+    bytes[offset] ^= 1;
+    let copy = image.with_file_name(name);
+    fs::write(&copy, bytes).unwrap();
+    copy
+}
+
+#[test]
+fn every_block_of_a_layer_is_what_the_root_hash_says() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let folder = TempDir::new().unwrap();
+    let (image, layer) = ext4_layer(&host, folder.path());
+    let name_at = fs::read(&image).unwrap().windows(7).position(|bytes| bytes == b"a layer").unwrap();
+    let disks = [
+        image.clone(),
+        flipped(&image, "superblock.img", 1024 + 56),
+        flipped(&image, "content.img", name_at),
+        flipped(&image, "tree.img", usize::try_from(layer.hash_offset_bytes).unwrap() + BLOCK_BYTES),
+    ];
+    let guest = Guest::start(&host, "containers-verity", disks.iter().map(Disk::read_only).collect());
+
+    let honest = guest.run(0, &layer, &[], "busybox cat /etc/name");
+    assert_eq!(
+        (honest["exit_code"].as_i64(), honest["stdout"].as_str()),
+        (Some(0), Some("a layer")),
+        "{honest}"
+    );
+    let other = Layer { root_hash: "ab".repeat(32), ..layer };
+    assert_eq!(guest.run(0, &other, &["--no-sandbox"], "true")["status"], "DATA_LOSS");
+    let superblock = guest.run(1, &layer, &["--no-sandbox"], "busybox echo superblock");
+    assert_eq!(superblock["status"], "DATA_LOSS", "{superblock}");
+    let content = guest.run(2, &layer, &["--no-sandbox"], "busybox cat /etc/name; busybox echo -n end");
+    assert_eq!(content["stdout"], "end", "wrong bytes reached a container: {content}");
+    assert!(content["stderr"].as_str().unwrap().contains("Input/output error"), "{content}");
+    let tree = guest.run(3, &layer, &["--no-sandbox"], "busybox cat /etc/name /etc/name");
+    assert_ne!(tree["exit_code"].as_i64(), Some(0), "{tree}");
+    guest.assert_healthy();
+}
+
+#[test]
+fn erofs_layers_of_other_tools_are_mounted() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let folder = TempDir::new().unwrap();
+    let (image, layer) = erofs_layer(folder.path());
+    let guest = Guest::start(&host, "containers-erofs", vec![Disk::read_only(&image)]);
+    let erofs = ["--layer-fstype", "erofs", "--scratch", "tmpfs"];
+    let ran = guest.run(0, &layer, &erofs, "busybox cat /etc/name; busybox touch /etc/new");
+    assert_eq!((ran["exit_code"].as_i64(), ran["stdout"].as_str()), (Some(0), Some("a layer")), "{ran}");
+    guest.assert_healthy();
+}
+
+#[test]
+fn scratch_on_a_disk_is_for_the_guest_alone() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let folder = TempDir::new().unwrap();
+    let (image, layer) = ext4_layer(&host, folder.path());
+    let scratch = folder.path().join("scratch.img");
+    fs::File::create(&scratch).unwrap().set_len(64 << 20).unwrap();
+    let disks = vec![Disk::read_only(&image), Disk::read_write(&scratch)];
+    let guest = Guest::start(&host, "containers-scratch", disks);
+    let device = guest.disks[1].pci_path();
+    let script = format!("busybox echo -n {MARKER} >/tmp/mark; busybox sync; busybox cat /tmp/mark");
+    let ran = guest.run(0, &layer, &["--scratch", &device], &script);
+    assert_eq!((ran["exit_code"].as_i64(), ran["stdout"].as_str()), (Some(0), Some(MARKER)), "{ran}");
+    let written = fs::read(&scratch).unwrap();
+    assert!(written.iter().any(|byte| *byte != 0), "nothing was written to the disk");
+    assert!(
+        !written.windows(MARKER.len()).any(|bytes| bytes == MARKER.as_bytes()),
+        "the disk holds plaintext"
+    );
+    guest.assert_healthy();
+}
