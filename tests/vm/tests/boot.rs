@@ -46,6 +46,13 @@ fn the_door_stays_shut_without_a_policy() {
 }
 
 #[test]
+fn the_door_stays_shut_for_a_policy_that_does_not_parse() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let config = machine(&host, "boot-broken-policy", &format!("{POLICY}\nmount_device := {{"));
+    assert_shut(&host, &config, "the policy cannot be loaded");
+}
+
+#[test]
 fn a_disk_goes_and_comes_back_to_its_place_while_the_guest_runs() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let file = tempfile::NamedTempFile::new().unwrap();
