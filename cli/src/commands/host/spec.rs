@@ -8,6 +8,7 @@ use proto::kata::oci;
 use protobuf::MessageField;
 
 use super::image;
+use crate::image::Image;
 
 /// Capabilities of a container that asks for none.
 const DEFAULT_CAPABILITIES: [&str; 14] = [
@@ -91,7 +92,8 @@ impl ProcessArgs {
     /// # Errors
     /// When the image cannot be read, there is nothing to run, or the user is not numeric.
     pub(super) fn process(&self, args: &[String]) -> anyhow::Result<oci::Process> {
-        let config = self.image.as_deref().map(image::run_config).transpose()?.unwrap_or_default();
+        let image = self.image.as_deref().map(Image::open).transpose()?;
+        let config = image.map_or_else(Default::default, |image| image.config().clone());
         let args = if args.is_empty() { image::arguments(&config) } else { args.to_vec() };
         anyhow::ensure!(!args.is_empty(), "neither the command line nor the image says what to run");
 
