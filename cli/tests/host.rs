@@ -227,6 +227,7 @@ async fn health_and_unknown_methods() {
     assert!(METHODS.iter().all(|method| method.name != "PullImage"));
     let unknown = host(&recorder, &["call", "--method", "PullImage", "--json"]).await;
     assert_eq!((unknown.code, unknown.json()["status"].as_str()), (Some(1), Some("UNIMPLEMENTED")));
+    assert_eq!(unknown.json()["message"], "there is no method PullImage");
     let malformed = host(&recorder, &["call", "--method", "PullImage", "--payload", "0g"]).await;
     assert_eq!(malformed.code, Some(2));
 }

@@ -112,6 +112,11 @@ pub(super) enum CallError {
     Local(#[from] anyhow::Error),
 }
 
+/// What the server said. Of a method that it does not know, ttrpc repeats only the name.
+fn in_words(method: &str, message: String) -> String {
+    if message == format!("{method} method") { format!("there is no method {method}") } else { message }
+}
+
 impl CallError {
     /// The same refusal, or the same failure, as a response that was refused.
     fn from_ttrpc(method: &str, error: ttrpc::Error) -> Self {
@@ -122,7 +127,7 @@ impl CallError {
                     Ok(code) => format!("{code:?}"),
                     Err(number) => number.to_string(),
                 },
-                message: status.message,
+                message: in_words(method, status.message),
             }),
             source => Self::Lost { method: method.to_owned(), source },
         }
