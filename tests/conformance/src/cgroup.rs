@@ -1,4 +1,5 @@
-//! A cgroup of its own for an agent that is started here: agents of several tests may run containers of the same id.
+//! A cgroup of its own for an agent that is started here: what it leaves behind is removed with it, and agents of other
+//! tests may run containers of the same id.
 
 use std::fs;
 use std::io;

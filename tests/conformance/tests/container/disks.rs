@@ -105,6 +105,11 @@ impl Policy {
         self
     }
 
+    /// Makes the container's user root.
+    pub(crate) fn running_as_root(self) -> Self {
+        self.replace(r#"{"pattern":"1000","strategy":"id"}"#, r#"{"pattern":"0","strategy":"id"}"#)
+    }
+
     /// Changes the text of the policy.
     pub(crate) fn replace(mut self, from: &'static str, to: &'static str) -> Self {
         self.changes.push((from, to));

@@ -34,9 +34,7 @@ const SETTLE_POLL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) code: Code,
-    /// Shown when a test fails.
-    #[expect(dead_code, reason = "read by `Debug`")]
-    message: String,
+    pub(crate) message: String,
 }
 
 /// An agent under test with the disks that its host attached. Fields end in this order.
@@ -130,8 +128,13 @@ impl Guest {
 
     /// Creates and starts the policy's container.
     pub(crate) fn launch(&self, id: &str) {
-        self.create(&self.container(id)).unwrap();
-        self.start_container(id).unwrap();
+        self.launch_as(&self.container(id));
+    }
+
+    /// Creates and starts a container.
+    pub(crate) fn launch_as(&self, request: &CreateContainerRequest) {
+        self.create(request).unwrap();
+        self.start_container(&request.container_id).unwrap();
     }
 
     pub(crate) fn exec(&self, id: &str, exec_id: &str, command: &[&str]) -> Result<(), Refused> {

@@ -15,7 +15,7 @@ pub(crate) const USER: u32 = 1000;
 /// Directory in which the image's processes start.
 pub(crate) const WORKING_DIR: &str = "/tmp";
 
-const APPLETS: [&str; 8] = ["base64", "cat", "echo", "ls", "pwd", "sh", "sleep", "true"];
+const APPLETS: [&str; 8] = ["base64", "cat", "echo", "ls", "mknod", "sh", "sleep", "true"];
 const DIRECTORIES: [&str; 7] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp"];
 
 /// Writes the layout below `folder`.

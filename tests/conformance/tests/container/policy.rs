@@ -7,6 +7,7 @@ use ttrpc::Code;
 
 use crate::disks::{Policy, strings};
 use crate::guest::{Guest, id};
+use crate::image::ENVIRONMENT;
 use crate::requests::{layers_of, set_layers};
 
 const SIGKILL: u32 = 9;
@@ -97,6 +98,23 @@ denied! {
         layers.insert(1, again);
         set_layers(request, layers);
     };
+}
+
+/// Denials of kata-agent 4.1.0 are up to 358 KB long and hold values of the policy and of the environment.
+#[test]
+fn a_denial_is_short_and_tells_no_value() {
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/echo", "command-of-the-policy"])) else { return };
+    let mut variable = guest.container(&id(1));
+    process(&mut variable).Env.push("TOKEN=value-of-the-request".to_owned());
+    let mut command = guest.container(&id(2));
+    process(&mut command).Args = vec!["/bin/sh".to_owned(), "x".repeat(100_000)];
+    for request in [variable, command] {
+        let refused = guest.create(&request).unwrap_err();
+        assert!(!refused.message.is_empty() && refused.message.len() <= 2048, "{refused:?}");
+        for secret in ["value-of-the-request", "command-of-the-policy", ENVIRONMENT[1]] {
+            assert!(!refused.message.contains(secret), "{refused:?}");
+        }
+    }
 }
 
 /// A process that differs is denied in a running container; `genpolicy` judged only its arguments before 2025-03.

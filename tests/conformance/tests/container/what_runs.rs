@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use proto::kata::agent::CreateContainerRequest;
+use proto::kata::oci;
+
 use crate::disks::{Policy, strings};
 use crate::guest::{Guest, id};
 use crate::image::{ENVIRONMENT, USER};
@@ -41,8 +44,7 @@ fn masked_directories_are_empty_and_masked_files_too() {
     let mut request = guest.container(&id(2));
     let linux = request.OCI.as_mut().unwrap().Linux.as_mut().unwrap();
     linux.MaskedPaths.extend(strings(&["/etc", "/proc/version"]));
-    guest.create(&request).unwrap();
-    guest.start_container(&id(2)).unwrap();
+    guest.launch_as(&request);
     for masked in [&directory[..], &file, &["/bin/ls", "-A", "/sys/firmware"]] {
         assert_eq!(guest.output_of(&id(2), "e1", masked), "", "{masked:?}");
     }
@@ -62,37 +64,84 @@ fn processes_inherit_their_standard_streams_only() {
     assert_eq!(guest.output_of(&id(1), "e1", &LIST), expected);
 }
 
+const STATUS: [&str; 2] = ["/bin/cat", "/proc/self/status"];
+/// The 14 capabilities of the request.
+const REQUESTED: &str = "00000000a80425fb";
+const NONE: &str = "0000000000000000";
+
+/// Runs [`STATUS`] and compares fields of it.
+fn assert_status(guest: &Guest, request: &CreateContainerRequest, expected: &[(&str, &str)]) {
+    guest.launch_as(request);
+    let status = guest.read_to_end("ReadStdout", &request.container_id, "");
+    for (name, value) in expected {
+        assert_eq!(status_field(&status, name), *value, "{name}");
+    }
+}
+
 /// Capabilities: CVE-2022-24769 (inheritable ones). Supplementary groups: CVE-2022-36109.
 #[test]
 fn a_process_has_the_rights_that_were_judged() {
-    const STATUS: [&str; 2] = ["/bin/cat", "/proc/self/status"];
     let Some(guest) = Guest::new(&Policy::of(&STATUS)) else { return };
-    for (number, no_new_privileges) in [(1, false), (2, true)] {
-        let id = id(number);
-        let mut request = guest.container(&id);
-        request.OCI.as_mut().unwrap().Process.as_mut().unwrap().NoNewPrivileges = no_new_privileges;
-        guest.create(&request).unwrap();
-        guest.start_container(&id).unwrap();
-        let status = guest.read_to_end("ReadStdout", &id, "");
-        let all_four = format!("{USER} {USER} {USER} {USER}");
+    let ids = [USER; 4].map(|id| id.to_string()).join(" ");
+    for (number, no_new_privileges) in [(1, "0"), (2, "1")] {
+        let mut request = guest.container(&id(number));
+        process(&mut request).NoNewPrivileges = no_new_privileges == "1";
         let expected = [
             ("Umask", "0022"),
-            ("Uid", &all_four),
-            ("Gid", &all_four),
-            ("CapInh", "0000000000000000"),
+            ("Uid", &ids),
+            ("Gid", &ids),
+            ("Groups", ""),
+            ("CapInh", NONE),
             // A user without privileges loses these by executing a program.
-            ("CapPrm", "0000000000000000"),
-            ("CapEff", "0000000000000000"),
-            // The 14 capabilities of the request.
-            ("CapBnd", "00000000a80425fb"),
-            ("CapAmb", "0000000000000000"),
-            ("NoNewPrivs", if no_new_privileges { "1" } else { "0" }),
+            ("CapPrm", NONE),
+            ("CapEff", NONE),
+            ("CapBnd", REQUESTED),
+            ("CapAmb", NONE),
+            ("NoNewPrivs", no_new_privileges),
         ];
-        for (name, value) in expected {
-            assert_eq!(status_field(&status, name), value, "{name}");
-        }
-        assert!(["", "1000"].contains(&status_field(&status, "Groups").as_str()), "{status}");
+        assert_status(&guest, &request, &expected);
     }
+}
+
+#[test]
+fn root_in_a_container_has_the_capabilities_that_were_judged_and_no_more() {
+    let Some(guest) = Guest::new(&Policy::of(&STATUS).running_as_root()) else { return };
+    let mut request = guest.container(&id(1));
+    as_root(&mut request);
+    let expected = [
+        ("Uid", "0 0 0 0"),
+        ("Gid", "0 0 0 0"),
+        ("CapInh", NONE),
+        ("CapPrm", REQUESTED),
+        ("CapEff", REQUESTED),
+        ("CapBnd", REQUESTED),
+        ("CapAmb", NONE),
+    ];
+    assert_status(&guest, &request, &expected);
+}
+
+/// CVE-2020-2023 and CVE-2026-24834: CAP_MKNOD makes a node of a guest's disk, and through it the guest is changed.
+#[test]
+fn root_with_cap_mknod_opens_no_device_of_the_guest() {
+    const SCRIPT: &str = "mknod /dev/copy c 1 3 && cat /dev/copy && echo null; \
+        for device in 'b 7 0' 'b 252 0' 'b 253 0' 'c 1 1' 'c 10 237'; do \
+            mknod /dev/node $device 2>/dev/null; cat /dev/node 2>/dev/null && echo $device; \
+            mknod /tmp/node $device 2>/dev/null; cat /tmp/node 2>/dev/null && echo $device; \
+        done; true";
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/sh", "-c", SCRIPT]).running_as_root()) else { return };
+    let mut request = guest.container(&id(1));
+    as_root(&mut request);
+    guest.launch_as(&request);
+    assert_eq!(guest.read_to_end("ReadStdout", &id(1), ""), "null\n");
+}
+
+fn process(request: &mut CreateContainerRequest) -> &mut oci::Process {
+    request.OCI.as_mut().unwrap().Process.as_mut().unwrap()
+}
+
+fn as_root(request: &mut CreateContainerRequest) {
+    let user = process(request).User.as_mut().unwrap();
+    (user.UID, user.GID) = (0, 0);
 }
 
 /// A field of `/proc/<pid>/status`, its blanks made single spaces.
