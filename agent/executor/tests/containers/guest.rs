@@ -44,6 +44,7 @@ const CAPABILITIES: [&str; 14] = [
 ];
 
 static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
+static LEAKED: OnceLock<fs::File> = OnceLock::new();
 
 /// Why containers cannot be made here.
 pub(crate) fn missing() -> Option<String> {
@@ -59,12 +60,20 @@ pub(crate) fn missing() -> Option<String> {
 
 /// Starts the launcher.
 pub(crate) fn boot() {
+    let leaked = fs::File::open("/etc/passwd").unwrap();
+    rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
+    LEAKED.set(leaked).expect("the first");
     let authority = BootAuthority::take().expect("the first to ask");
     LAUNCHER.set(Launcher::start(&authority).expect("a launcher")).expect("the first launcher");
 }
 
 pub(crate) fn launcher() -> &'static Launcher {
     LAUNCHER.get().expect("booted")
+}
+
+/// A descriptor that was open when the launcher was forked, and that `execve` does not close.
+pub(crate) fn leaked() -> &'static fs::File {
+    LEAKED.get().expect("booted")
 }
 
 pub(crate) struct Guest {
