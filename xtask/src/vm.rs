@@ -3,9 +3,9 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::Context as _;
-use vm::{BootFiles, Disk, Host, Initdata, VirtualMachine, VmConfig};
+use vm::{BootFiles, Disk, Host, Initdata, VmConfig};
 
-use crate::{artifacts, image::FlavourName};
+use crate::{artifacts, image::FlavourName, stage::start_machine};
 
 /// Arguments of `cargo xtask vm`.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     config.disks = args.disks.iter().map(Disk::read_only).collect();
     println!("booting; console: {}", host.logs("interactive").join("console.log").display());
-    let machine = VirtualMachine::start(&host, &config)?;
+    let machine = start_machine(&host, &config)?;
     let seconds = machine.boot_time().as_secs_f32();
     println!(
         "agent        {} (after {seconds:.1} s, {})",

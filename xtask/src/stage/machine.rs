@@ -17,7 +17,6 @@ impl Stage for Machine {
     fn launch(&self, launch: &Launch<'_>) -> anyhow::Result<Guest> {
         let delivered = initdata(launch.policy)?;
         let bound = initdata(launch.host_data_of)?;
-        let logs = self.host.logs(launch.name);
         let files = self.host.target.join("demo").join(launch.name);
         fs::create_dir_all(&files).context("cannot create the guest's directory")?;
         let initdata_disk = files.join("initdata.img");
@@ -29,8 +28,7 @@ impl Stage for Machine {
         let mut config = VmConfig::new(launch.name, boot, bound.digest());
         config.disks.extend(launch.disks.iter().map(Disk::read_only));
         config.disks.push(Disk::read_only(&initdata_disk));
-        let machine = VirtualMachine::start(&self.host, &config)
-            .map_err(|error| last_words(&logs).map_or_else(|| error.into(), anyhow::Error::msg))?;
+        let machine = start(&self.host, &config)?;
         let devices = machine.disks().iter().take(launch.disks.len());
         Ok(Guest {
             address: machine.agent_address(),
@@ -49,6 +47,13 @@ impl Stage for Machine {
 fn initdata(policy: &Path) -> anyhow::Result<Initdata> {
     let text = fs::read_to_string(policy).context("cannot read the policy")?;
     Ok(Initdata::with_policy(&text)?)
+}
+
+/// Starts a machine. When it does not come up, the reason is what its agent said, if it said anything.
+pub(crate) fn start(host: &Host, config: &VmConfig) -> anyhow::Result<VirtualMachine> {
+    let logs = host.logs(&config.name);
+    VirtualMachine::start(host, config)
+        .map_err(|error| last_words(&logs).map_or_else(|| error.into(), anyhow::Error::msg))
 }
 
 /// What the agent said on the console before it switched the guest off.

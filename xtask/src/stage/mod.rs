@@ -17,6 +17,7 @@ use crate::{artifacts, packages};
 
 pub(crate) use cce::{Answer, Cce};
 use machine::Machine;
+pub(crate) use machine::start as start_machine;
 use native::Native;
 pub(crate) use workload::{Container, Layer, build_layer, string, write_policy};
 
