@@ -38,7 +38,6 @@ impl Failure {
     /// The gRPC code: who has to do what about it.
     fn code(&self) -> Code {
         match self {
-            Self::Request(RequestError::Closed(refusal)) => refusal_code(refusal),
             Self::Request(RequestError::Driver { .. }) => Code::UNIMPLEMENTED,
             Self::Request(_) => Code::INVALID_ARGUMENT,
             Self::Operation(error) => operation_code(error),

@@ -8,7 +8,6 @@ mod process;
 mod sandbox;
 mod storage;
 
-use policy_engine::denial::Refusal;
 use policy_engine::name::ParseNameError;
 use policy_engine::path::ParsePathError;
 use policy_engine::{ContainerId, ExecId};
@@ -50,9 +49,6 @@ pub(crate) enum RequestError {
     /// A storage option that the guest does not know.
     #[error("storage option {option:?} is not known for {driver}")]
     Option { driver: &'static str, option: String },
-    /// The policy's engine takes no more requests.
-    #[error(transparent)]
-    Closed(#[from] Refusal),
 }
 
 impl RequestError {
