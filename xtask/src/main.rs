@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod command;
 mod demo;
+mod fuzz;
 mod image;
 mod packages;
 mod stage;
@@ -29,6 +30,8 @@ enum Task {
     Check(check::Args),
     /// Show the whole story: a guest, its policy, a container, a report, and the attacks that fail
     Demo(demo::Args),
+    /// Feed parsers of foreign bytes with random ones
+    Fuzz(fuzz::Args),
     /// Build the measured guest image and print its reference values
     Image(image::Args),
     /// Build everything that tests need, then run every test
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Check(args) => check::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Image(args) => image::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Vm(args) => vm::run(&args),

@@ -9,6 +9,9 @@ use crate::command::{Run, repository_root};
 /// Licences, bans and sources of dependencies.
 pub(crate) const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2" };
 
+/// Coverage-guided fuzzing.
+pub(crate) const CARGO_FUZZ: CargoTool = CargoTool { name: "cargo-fuzz", version: "0.13.2" };
+
 /// Runs tests, each in a process of its own.
 pub(crate) const CARGO_NEXTEST: CargoTool = CargoTool { name: "cargo-nextest", version: "0.9.143" };
 

@@ -14,8 +14,9 @@ use super::{
 const EMPTY_NAMES: [&str; 9] =
     ["base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"];
 
-/// A folder of files that must not compile: a test gives them to the compiler one by one.
-const COMPILE_FAIL: &str = "compile_fail";
+/// Folders of files that no crate of the workspace has: those that must not compile, which a test gives to the
+/// compiler one by one, and fuzz targets, which are built by `cargo xtask fuzz`.
+const ELSEWHERE: [&str; 2] = ["compile_fail", "fuzz_targets"];
 
 pub(super) fn gate(sources: &Sources) -> Findings {
     let mut findings = empty_names(&sources.tree);
@@ -71,7 +72,7 @@ fn orphans(tree: &Tree, workspace: &Workspace) -> Vec<Finding> {
     }
     tree.rust_files()
         .filter(|file| {
-            !reached.contains(&file.path) && !file.path.split('/').any(|part| part == COMPILE_FAIL)
+            !reached.contains(&file.path) && !file.path.split('/').any(|part| ELSEWHERE.contains(&part))
         })
         .map(|file| Finding::file(&file.path, "no module names this file, so nobody compiles it"))
         .collect()
