@@ -109,38 +109,6 @@ errors contains "no device at path to unmount" if {
 	not state.p9mounts[input.unmountTarget]
 }
 
-# --- Processes of the guest itself ---
-
-errors contains "invalid command" if {
-	input.rule == "exec_external"
-	not some_external_command
-}
-
-some_external_command if {
-	some process in candidate_external_processes
-	process.command == input.argList
-}
-
-errors contains "invalid working directory" if {
-	input.rule == "exec_external"
-	not some_external_directory
-}
-
-some_external_directory if {
-	some process in candidate_external_processes
-	process.working_dir == input.workingDir
-}
-
-errors contains "external processes only distinguishable by allow_stdio_access" if {
-	input.rule == "exec_external"
-	fitting := [process |
-		some process in candidate_external_processes
-		process.working_dir == input.workingDir
-		process.command == input.argList
-	]
-	count(stdio_choices(fitting)) > 1
-}
-
 # --- Rights of the host over the guest ---
 
 errors contains "properties access not allowed" if input.rule == "get_properties"
