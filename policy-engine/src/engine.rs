@@ -52,7 +52,7 @@ impl Engine {
         if state.poisoned && !R::TEARDOWN {
             return Err(Refusal::Poisoned);
         }
-        let decision = state.evaluator.judge(R::POINT, request.input())?;
+        let decision = state.evaluator.judge(R::POINT, &request.question())?;
         request.amend(&decision.amendment);
         state.outstanding = Some(decision.staged);
         Ok(Permit::new(request, Arc::clone(&self.core)))
@@ -64,7 +64,7 @@ impl Engine {
     ///
     /// When policy denies it.
     pub fn inspect<R: ReadRequest>(&self, request: R) -> Result<Grant<R>, Denial> {
-        self.core.lock().evaluator.judge(R::POINT, request.input())?;
+        self.core.lock().evaluator.judge(R::POINT, &request.question())?;
         Ok(Grant::new(request))
     }
 

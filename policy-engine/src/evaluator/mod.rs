@@ -21,6 +21,7 @@ pub use session::{Session, Snapshot};
 
 use crate::amendment::Amendment;
 use crate::denial::Denial;
+use crate::question::Question;
 use crate::request::EnforcementPoint;
 use limits::EXPLANATION_TIME_MAX;
 use metadata::{Change, Metadata};
@@ -63,12 +64,16 @@ impl Evaluator {
         &self.summary
     }
 
-    pub(crate) fn judge(&mut self, point: EnforcementPoint, request: Json) -> Result<Decision, Denial> {
+    pub(crate) fn judge(
+        &mut self,
+        point: EnforcementPoint,
+        question: &Question<'_>,
+    ) -> Result<Decision, Denial> {
         match point {
             EnforcementPoint::CreateSandbox => self.judge_create_sandbox(),
             // The host can cut the power at any time.
             EnforcementPoint::DestroySandbox => Ok(Decision::default()),
-            _ => self.judge_by_policy(point, request),
+            _ => self.judge_by_policy(point, question.input()),
         }
     }
 

@@ -10,7 +10,7 @@ mod cursor;
 mod translate;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use regex::{Regex, RegexBuilder};
 
@@ -53,6 +53,39 @@ impl Patterns {
         let regex = compiled.entry(pattern.to_owned()).or_insert_with(|| compile(pattern));
         answer(regex.as_ref())
     }
+}
+
+/// A pattern of a policy that must match the whole of a text, as `matches_whole` in `matching.rego` says.
+/// Compiled when it is first asked.
+#[derive(Debug)]
+pub(crate) struct WholePattern {
+    text: Box<str>,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl WholePattern {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.into(), compiled: OnceLock::new() }
+    }
+
+    /// The pattern as the policy has it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it matches the whole of `text`. A pattern that RE2 refuses matches nothing.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        self.compiled
+            .get_or_init(|| compile_whole(&self.text))
+            .as_ref()
+            .is_some_and(|regex| regex.is_match(text))
+    }
+}
+
+fn compile_whole(pattern: &str) -> Option<Regex> {
+    // It must be valid on its own: one like `a)|(b` would escape the group.
+    compile(pattern)?;
+    compile(&format!("^(?:{pattern})$"))
 }
 
 fn compile(pattern: &str) -> Option<Regex> {

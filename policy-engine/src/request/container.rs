@@ -1,9 +1,11 @@
 //! Containers.
 
+use super::process::texts;
 use super::{EnforcementPoint, Judged, ProcessSpec, Request};
 use crate::amendment::Amendment;
 use crate::name::ContainerId;
 use crate::path::GuestPath;
+use crate::question::{self, Question};
 
 /// What a container is to its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,37 +83,34 @@ impl Request for CreateContainer {
 }
 
 impl Judged for CreateContainer {
-    fn input(&self) -> serde_json::Value {
-        let mounts: Vec<serde_json::Value> = self
-            .mounts
-            .iter()
-            .map(|mount| {
-                serde_json::json!({
-                    "destination": mount.destination.as_str(),
-                    "source": mount.source,
-                    "type": mount.fstype,
-                    "options": mount.options,
-                })
-            })
-            .collect();
-        let mut input = serde_json::Map::new();
-        self.process.fill_input(&mut input);
-        let fields = serde_json::json!({
-            "containerID": self.container_id.as_str(),
-            "sandboxDir": SANDBOX_MOUNTS_DIRECTORY,
-            "hugePagesDir": HUGE_PAGES_DIRECTORY,
-            "mounts": mounts,
-            // Host-given device nodes are refused before a request exists.
-            "devices": [],
-            "privileged": self.privileged,
-            // Host-given seccomp profiles are refused before a request exists.
-            "seccompProfileSHA256": "",
-            "isSandboxContainer": self.kind == ContainerKind::Sandbox,
+    fn question(&self) -> Question<'_> {
+        let mounts = self.mounts.iter().map(|mount| question::Mount {
+            destination: mount.destination.as_str(),
+            source: &mount.source,
+            fstype: &mount.fstype,
+            options: texts(&mount.options),
         });
-        if let serde_json::Value::Object(fields) = fields {
-            input.extend(fields);
-        }
-        serde_json::Value::Object(input)
+        let process = &self.process;
+        Question::CreateContainer(question::CreateContainer {
+            container_id: self.container_id.as_str(),
+            command: texts(&process.args),
+            environment: texts(&process.env),
+            working_dir: process.cwd.as_str(),
+            sandbox_dir: SANDBOX_MOUNTS_DIRECTORY,
+            huge_pages_dir: HUGE_PAGES_DIRECTORY,
+            mounts: mounts.collect(),
+            // Host-given device nodes are refused before a request exists.
+            devices: Vec::new(),
+            privileged: self.privileged,
+            no_new_privileges: process.no_new_privileges,
+            user: process.user.id_name(),
+            groups: process.user.groups(),
+            umask: process.umask_text().into(),
+            capabilities: process.capabilities.asked(),
+            // Host-given seccomp profiles are refused before a request exists.
+            seccomp_profile_sha256: "",
+            is_sandbox_container: self.kind == ContainerKind::Sandbox,
+        })
     }
 
     fn amend(&mut self, amendment: &Amendment) {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::{EnforcementPoint, Judged, Request};
 use crate::digest::RootHash;
 use crate::path::{GuestPath, ParsePathError};
+use crate::question::{self, Question};
 
 /// Where layers are mounted: `/run/mounts/scsi/m<N>`, the form that CCE policies name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,11 +143,11 @@ impl Request for MountDevice {
 }
 
 impl Judged for MountDevice {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({
-            "target": self.target.path().as_str(),
-            "deviceHash": self.root_hash.to_string(),
-            "mountPathRegex": DeviceTarget::PATTERN,
+    fn question(&self) -> Question<'_> {
+        Question::MountDevice(question::MountDevice {
+            target: self.target.path().as_str(),
+            device_hash: self.root_hash.to_string().into(),
+            mount_path_regex: DeviceTarget::PATTERN,
         })
     }
 }
@@ -164,8 +165,8 @@ impl Request for UnmountDevice {
 }
 
 impl Judged for UnmountDevice {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({ "unmountTarget": self.target.path().as_str() })
+    fn question(&self) -> Question<'_> {
+        Question::UnmountDevice(question::Unmount { target: self.target.path().as_str() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{EnforcementPoint, Judged, ReadRequest, Request};
 use crate::name::{ContainerId, ExecId};
+use crate::question::{self, Question};
 
 /// A signal number, 1 to 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +48,12 @@ impl Request for SignalContainerProcess {
 }
 
 impl Judged for SignalContainerProcess {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({
-            "containerID": self.container_id.as_str(),
-            "signal": self.signal.number(),
-            "isInitProcess": self.exec_id.is_none(),
-            "argList": self.args,
+    fn question(&self) -> Question<'_> {
+        Question::SignalContainerProcess(question::SignalContainerProcess {
+            container_id: self.container_id.as_str(),
+            signal: self.signal.number().into(),
+            is_init_process: self.exec_id.is_none(),
+            command: self.args.iter().map(String::as_str).collect(),
         })
     }
 }
@@ -70,8 +71,8 @@ impl Request for ShutdownContainer {
 }
 
 impl Judged for ShutdownContainer {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({ "containerID": self.container_id.as_str() })
+    fn question(&self) -> Question<'_> {
+        Question::ShutdownContainer(question::ShutdownContainer { container_id: self.container_id.as_str() })
     }
 }
 
@@ -89,7 +90,7 @@ impl Request for GetProperties {
 impl ReadRequest for GetProperties {}
 
 impl Judged for GetProperties {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({})
+    fn question(&self) -> Question<'_> {
+        Question::GetProperties(question::Nothing {})
     }
 }

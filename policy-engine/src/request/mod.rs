@@ -20,7 +20,7 @@ pub use device::{
 };
 pub use lifecycle::{GetProperties, ShutdownContainer, Signal, SignalContainerProcess};
 pub use overlay::{MountOverlay, UnmountOverlay};
-pub use process::{CapabilitySets, ExecInContainer, IdName, ProcessSpec, Rlimit, TerminalSize, User};
+pub use process::{CapabilitySets, ExecInContainer, ProcessSpec, Rlimit, TerminalSize, User};
 pub use sandbox::{CreateSandbox, DestroySandbox, Hostname, ParseHostnameError};
 pub use scratch::{ScratchBacking, ScratchMount, ScratchUnmount};
 
@@ -96,9 +96,8 @@ pub trait ReadRequest: Request {}
 mod private {
     /// What the engine needs of a request; unreachable outside the crate, which closes [`super::Request`].
     pub trait Judged {
-        /// The `input` document of the enforcement point. Every field is present: in Rego, a missing one
-        /// makes a rule undefined.
-        fn input(&self) -> serde_json::Value;
+        /// What the policy is asked.
+        fn question(&self) -> crate::question::Question<'_>;
 
         /// Takes over what the decision changed: dropped environment, dropped capabilities, stdio.
         fn amend(&mut self, _amendment: &crate::amendment::Amendment) {}

@@ -3,6 +3,7 @@
 use super::{DeviceTarget, EnforcementPoint, Judged, Request};
 use crate::name::ContainerId;
 use crate::path::GuestPath;
+use crate::question::{self, Question};
 
 /// Assembles a container's root file system from mounted layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +23,11 @@ impl Request for MountOverlay {
 }
 
 impl Judged for MountOverlay {
-    fn input(&self) -> serde_json::Value {
-        let layers: Vec<&str> = self.layers.iter().map(|layer| layer.path().as_str()).collect();
-        serde_json::json!({
-            "containerID": self.container_id.as_str(),
-            "layerPaths": layers,
-            "target": self.target.as_str(),
+    fn question(&self) -> Question<'_> {
+        Question::MountOverlay(question::MountOverlay {
+            container_id: self.container_id.as_str(),
+            layer_paths: self.layers.iter().map(|layer| layer.path().as_str()).collect(),
+            target: self.target.as_str(),
         })
     }
 }
@@ -45,7 +45,7 @@ impl Request for UnmountOverlay {
 }
 
 impl Judged for UnmountOverlay {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({ "unmountTarget": self.target.as_str() })
+    fn question(&self) -> Question<'_> {
+        Question::UnmountOverlay(question::Unmount { target: self.target.as_str() })
     }
 }

@@ -1,20 +1,10 @@
 //! Processes: what a container's init and an exec have in common.
 
-use serde::Serialize;
-
 use super::{EnforcementPoint, Judged, Request};
 use crate::amendment::Amendment;
 use crate::name::{ContainerId, ExecId};
 use crate::path::GuestPath;
-
-/// A numeric id and the name that the container's own files give it (empty when they give none).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct IdName {
-    /// The number, in decimal, as policies compare it.
-    pub id: String,
-    /// The name.
-    pub name: String,
-}
+use crate::question::{self, IdName, Question};
 
 /// The identity of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,19 +22,19 @@ pub struct User {
 }
 
 impl User {
-    fn id_name(&self) -> IdName {
-        IdName { id: self.uid.to_string(), name: self.user_name.clone() }
+    pub(super) fn id_name(&self) -> IdName<'_> {
+        IdName { id: self.uid.to_string().into(), name: &self.user_name }
     }
 
-    fn groups(&self) -> Vec<IdName> {
+    pub(super) fn groups(&self) -> Vec<IdName<'_>> {
         let ids = std::iter::once(&self.gid).chain(&self.additional_gids);
         let names = self.group_names.iter().map(String::as_str).chain(std::iter::repeat(""));
-        ids.zip(names).map(|(id, name)| IdName { id: id.to_string(), name: name.to_owned() }).collect()
+        ids.zip(names).map(|(id, name)| IdName { id: id.to_string().into(), name }).collect()
     }
 }
 
 /// The five capability sets, as `CAP_...` names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the kernel's names of the sets, capabilities(7)")]
 pub struct CapabilitySets {
     pub bounding: Vec<String>,
@@ -52,6 +42,22 @@ pub struct CapabilitySets {
     pub inheritable: Vec<String>,
     pub permitted: Vec<String>,
     pub ambient: Vec<String>,
+}
+
+impl CapabilitySets {
+    pub(super) fn asked(&self) -> question::Capabilities<'_> {
+        question::Capabilities {
+            bounding: texts(&self.bounding),
+            effective: texts(&self.effective),
+            inheritable: texts(&self.inheritable),
+            permitted: texts(&self.permitted),
+            ambient: texts(&self.ambient),
+        }
+    }
+}
+
+pub(super) fn texts(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
 }
 
 /// A resource limit of a process.
@@ -100,20 +106,8 @@ pub struct ProcessSpec {
 }
 
 impl ProcessSpec {
-    pub(super) fn fill_input(&self, input: &mut serde_json::Map<String, serde_json::Value>) {
-        let fields = serde_json::json!({
-            "argList": self.args,
-            "envList": self.env,
-            "workingDir": self.cwd.as_str(),
-            "user": self.user.id_name(),
-            "groups": self.user.groups(),
-            "umask": format!("{:04o}", self.umask),
-            "capabilities": self.capabilities,
-            "noNewPrivileges": self.no_new_privileges,
-        });
-        if let serde_json::Value::Object(fields) = fields {
-            input.extend(fields);
-        }
+    pub(super) fn umask_text(&self) -> String {
+        format!("{:04o}", self.umask)
     }
 
     pub(super) fn amend(&mut self, amendment: &Amendment) {
@@ -142,11 +136,19 @@ impl Request for ExecInContainer {
 }
 
 impl Judged for ExecInContainer {
-    fn input(&self) -> serde_json::Value {
-        let mut input = serde_json::Map::new();
-        input.insert("containerID".into(), self.container_id.as_str().into());
-        self.process.fill_input(&mut input);
-        serde_json::Value::Object(input)
+    fn question(&self) -> Question<'_> {
+        let process = &self.process;
+        Question::ExecInContainer(question::ExecInContainer {
+            container_id: self.container_id.as_str(),
+            command: texts(&process.args),
+            environment: texts(&process.env),
+            working_dir: process.cwd.as_str(),
+            no_new_privileges: process.no_new_privileges,
+            user: process.user.id_name(),
+            groups: process.user.groups(),
+            umask: process.umask_text().into(),
+            capabilities: process.capabilities.asked(),
+        })
     }
 
     fn amend(&mut self, amendment: &Amendment) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{EnforcementPoint, Judged, Request};
 use crate::name::SandboxId;
+use crate::question::{self, Question};
 
 /// A host name of RFC 1123: dot-separated labels of letters, digits and inner hyphens, 64 bytes at most.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -62,8 +63,8 @@ impl Request for CreateSandbox {
 }
 
 impl Judged for CreateSandbox {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({ "sandboxID": self.sandbox_id.as_str() })
+    fn question(&self) -> Question<'_> {
+        Question::CreateSandbox(question::CreateSandbox { sandbox_id: self.sandbox_id.as_str() })
     }
 }
 
@@ -77,8 +78,8 @@ impl Request for DestroySandbox {
 }
 
 impl Judged for DestroySandbox {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({})
+    fn question(&self) -> Question<'_> {
+        Question::DestroySandbox(question::Nothing {})
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{BlockSource, EnforcementPoint, Judged, Request};
 use crate::path::GuestPath;
+use crate::question::{self, Question};
 
 /// What scratch is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +33,9 @@ impl Request for ScratchMount {
 }
 
 impl Judged for ScratchMount {
-    fn input(&self) -> serde_json::Value {
+    fn question(&self) -> Question<'_> {
         // Guest memory is encrypted by the CPU and a disk by dm-crypt: there is no plaintext scratch.
-        serde_json::json!({ "target": self.target.as_str(), "encrypted": true })
+        Question::ScratchMount(question::ScratchMount { target: self.target.as_str(), encrypted: true })
     }
 }
 
@@ -51,7 +52,7 @@ impl Request for ScratchUnmount {
 }
 
 impl Judged for ScratchUnmount {
-    fn input(&self) -> serde_json::Value {
-        serde_json::json!({ "unmountTarget": self.target.as_str() })
+    fn question(&self) -> Question<'_> {
+        Question::ScratchUnmount(question::Unmount { target: self.target.as_str() })
     }
 }
