@@ -8,6 +8,7 @@
 #   framework.rego   the rules, one section an enforcement point
 #   objects.rego     the policy's objects, upgraded from older framework versions
 #   matching.rego    when a request fits an object: commands, environment, mounts, users, capabilities
+#   anchoring.rego   what a pattern is held against
 #   fragments.rego   pieces of policy that others wrote and signed
 #   reasons.rego, container_reasons.rego
 #                    why a request was denied

@@ -4,12 +4,6 @@ package framework
 
 # --- Texts ---
 
-# Patterns match whole texts. The pattern must be valid on its own: one like `a)|(b` would escape the group.
-matches_whole(pattern, text) if {
-	regex.is_valid(pattern)
-	regex.match(concat("", ["^(?:", pattern, ")$"]), text)
-}
-
 text_fits("string", expected, text) if expected == text
 
 text_fits("re2", pattern, text) if matches_whole(pattern, text)
@@ -248,12 +242,4 @@ source_fits(allowed, source) if below(data.hugePagesPrefix, input.hugePagesDir, 
 source_fits(allowed, source) if {
 	startswith(allowed, data.plan9Prefix)
 	state.p9mounts[source] == input.containerID
-}
-
-# `<prefix><pattern>` allows what lies below `directory` and matches the pattern. The directory is compared
-# as text, never as part of a pattern.
-below(prefix, directory, allowed, source) if {
-	startswith(allowed, prefix)
-	startswith(source, directory)
-	matches_whole(substring(allowed, count(prefix), -1), substring(source, count(directory), -1))
 }

@@ -22,6 +22,7 @@ pub mod path;
 mod pattern;
 pub mod permit;
 mod question;
+pub mod replay;
 pub mod request;
 
 pub use denial::{Denial, Refusal};

@@ -3,6 +3,7 @@
 mod check;
 mod create;
 mod hash;
+mod replay;
 
 use clap::Subcommand;
 
@@ -17,6 +18,8 @@ pub(crate) enum PolicyCommand {
     Create(Box<create::CreateArgs>),
     /// Print the SHA-256 of a policy: the value of HOST_DATA in reports of a guest that runs under it.
     Hash(hash::HashArgs),
+    /// Ask a policy engine's recorded questions again and compare the answers.
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs one command about policies.
@@ -28,5 +31,6 @@ pub(crate) fn run(command: PolicyCommand) -> anyhow::Result<Answer> {
         PolicyCommand::Check(args) => check::run(&args),
         PolicyCommand::Create(args) => create::run(&args),
         PolicyCommand::Hash(args) => hash::run(&args),
+        PolicyCommand::Replay(args) => replay::run(&args),
     }
 }

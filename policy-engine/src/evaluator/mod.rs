@@ -15,6 +15,7 @@ mod wrap;
 use serde_json::Value as Json;
 
 pub use load::{LoadError, PolicySummary};
+pub(crate) use rego::Anchoring;
 pub use rego::EvaluationError;
 pub use scan::ScanError;
 pub use session::{Session, Snapshot};

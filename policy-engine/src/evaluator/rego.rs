@@ -15,7 +15,7 @@ use super::wrap::wrap;
 use crate::denial::shorten;
 use crate::pattern::Patterns;
 
-/// Our own modules: the framework and the API.
+/// Our own modules: the framework and the API, without the meaning of patterns.
 const MODULES: [(&str, &str); 7] = [
     ("framework.rego", include_str!("../../rego/framework.rego")),
     ("objects.rego", include_str!("../../rego/objects.rego")),
@@ -25,6 +25,25 @@ const MODULES: [(&str, &str); 7] = [
     ("reasons.rego", include_str!("../../rego/reasons.rego")),
     ("api.rego", include_str!("../../rego/api.rego")),
 ];
+
+/// What a pattern of a policy is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Anchoring {
+    /// The whole text. Every decision is made with this.
+    Whole,
+    /// As the engine that sessions are recorded from does it, where `a|b` is `^a` or `b$`: only for telling why
+    /// a recorded decision is another one.
+    Half,
+}
+
+impl Anchoring {
+    const fn module(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Whole => ("anchoring.rego", include_str!("../../rego/anchoring.rego")),
+            Self::Half => ("half_anchoring.rego", include_str!("../../rego/half_anchoring.rego")),
+        }
+    }
+}
 
 /// The longest message of the interpreter that is kept, in bytes. It may quote the policy.
 const MESSAGE_BYTES_MAX: usize = 256;
@@ -64,6 +83,11 @@ impl std::fmt::Debug for Rego {
 impl Rego {
     /// Loads the framework and `policy`, with `data` beside them.
     pub(super) fn load(policy: &str, data: Value) -> Result<Self, LoadError> {
+        Self::load_anchored(policy, data, Anchoring::Whole)
+    }
+
+    /// As [`load`](Self::load), with patterns read in this way.
+    pub(super) fn load_anchored(policy: &str, data: Value, anchoring: Anchoring) -> Result<Self, LoadError> {
         scan::check(policy, "policy").map_err(LoadError::Scan)?;
         let mut engine = regorus::Engine::new();
         engine.set_strict_builtin_errors(false);
@@ -72,7 +96,7 @@ impl Rego {
         engine.set_gather_prints(true);
         let mut rego = Self { engine };
         rego.replace_regex();
-        for (path, text) in MODULES {
+        for (path, text) in MODULES.into_iter().chain([anchoring.module()]) {
             rego.add(path, text)?;
         }
         rego.add("policy.rego", policy)?;

@@ -6,7 +6,7 @@ use super::limits::DECISION_TIME_MAX;
 use super::load::{self, LoadError};
 use super::metadata::Metadata;
 use super::outcome;
-use super::rego::{EvaluationError, Rego};
+use super::rego::{Anchoring, EvaluationError, Rego};
 use regorus::Value;
 
 /// Asks a policy's rules directly, with inputs and answers as JSON.
@@ -41,7 +41,17 @@ impl Session {
     ///
     /// When the policy is no text, exceeds the limits or does not parse.
     pub fn load(policy: &[u8], data: Map<String, Json>) -> Result<Self, LoadError> {
-        let base = Rego::load(load::text(policy)?, Value::from(Json::Object(data.clone())))?;
+        Self::load_anchored(policy, data, Anchoring::Whole)
+    }
+
+    /// As [`load`](Self::load), with patterns read in this way.
+    pub(crate) fn load_anchored(
+        policy: &[u8],
+        data: Map<String, Json>,
+        anchoring: Anchoring,
+    ) -> Result<Self, LoadError> {
+        let document = Value::from(Json::Object(data.clone()));
+        let base = Rego::load_anchored(load::text(policy)?, document, anchoring)?;
         let rego = base.clone();
         Ok(Self { base, rego, data, fragments: Vec::new(), metadata: Metadata::new() })
     }
@@ -77,19 +87,25 @@ impl Session {
     ///
     /// When its namespace is reserved, or the text does not parse.
     pub fn add_fragment(&mut self, namespace: &str, text: &str, parameters: &Json) -> Result<(), LoadError> {
-        self.rego.add_fragment(namespace, text, parameters)?;
+        if let Err(error) = self.rego.add_fragment(namespace, text, parameters) {
+            // A part of it may have been added.
+            self.reload()?;
+            return Err(error);
+        }
         let (namespace, text) = (namespace.to_owned(), text.to_owned());
         self.fragments.push(Fragment { namespace, text, parameters: parameters.clone() });
         Ok(())
     }
 
-    /// Removes the fragment that was added last.
+    /// Removes the fragment at `position` in the order of their addition, if there is one.
     ///
     /// # Errors
     ///
     /// When the remaining fragments cannot be loaded again.
-    pub fn remove_last_fragment(&mut self) -> Result<(), LoadError> {
-        self.fragments.pop();
+    pub fn remove_fragment(&mut self, position: usize) -> Result<(), LoadError> {
+        if position < self.fragments.len() {
+            self.fragments.remove(position);
+        }
         self.reload()
     }
 

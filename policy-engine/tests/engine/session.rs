@@ -197,7 +197,7 @@ fn fragments_add_what_the_policy_includes() {
         "two versions"
     );
     assert!(allowed(&mut session, "load_fragment", &fragment("example/sidecar", true, 2, &none)));
-    session.remove_last_fragment().unwrap();
+    session.remove_fragment(0).unwrap();
     assert!(allowed(&mut session, "mount_device", &device));
 }
 
