@@ -58,6 +58,7 @@ conditions := {
 	"privileged escalation not allowed",
 } if {
 	starting
+	not windows
 }
 
 conditions := {
@@ -70,6 +71,18 @@ conditions := {
 	"missing required environment variable",
 } if {
 	executing
+	not windows
+}
+
+conditions := {
+	"invalid command",
+	"invalid env list",
+	"invalid user",
+	"invalid working directory",
+	"missing required environment variable",
+} if {
+	described
+	windows
 }
 
 conditions := {
@@ -111,6 +124,11 @@ meets("invalid noNewPrivileges", candidate) if no_new_privileges_fits(candidate.
 meets("invalid seccomp", candidate) if candidate.seccomp_profile_sha256 == input.seccompProfileSHA256
 
 meets("invalid user", candidate) if user_fits(candidate.user)
+
+meets("invalid user", candidate) if {
+	windows
+	candidate.user == input.user
+}
 
 meets("invalid working directory", candidate) if candidate.working_dir == input.workingDir
 
@@ -206,13 +224,16 @@ errors contains sprintf("no %s of the policy meets all conditions at once", [obj
 # Several candidates meet them all, and the host would decide by choosing.
 errors contains sprintf("%s only distinguishable by allow_stdio_access", [object_words.many]) if {
 	each_met_by_some
-	count(stdio_choices(whole)) > 1
+	count(whole) > 0
+	not stdio_agreed
 }
 
 errors contains sprintf("%s only distinguishable by what would be dropped", [object_words.many]) if {
 	each_met_by_some
-	count(stdio_choices(whole)) == 1
+	stdio_agreed
 }
+
+stdio_agreed if is_boolean(agreed_stdio(whole))
 
 each_met_by_some if {
 	count(unmet_by_all) == 0

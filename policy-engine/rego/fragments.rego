@@ -9,8 +9,10 @@ loaded_fragments := [loaded |
 	some loaded in feed
 ]
 
+policy_fragments := upgraded_fragments(declared_fragments, policy_framework_version)
+
 candidate_fragments := array.concat(
-	upgraded_fragments(declared_fragments, policy_framework_version),
+	policy_fragments,
 	[fragment | some loaded in loaded_fragments; some fragment in loaded.fragments],
 )
 
@@ -20,7 +22,7 @@ upgraded_fragments(fragments, framework_version) := [fragment |
 	fragment := upgraded_fragment(raw, framework_version)
 ]
 
-upgraded_fragment(fragment, framework_version) := fragment if framework_version == version
+upgraded_fragment(fragment, framework_version) := fragment if current(framework_version)
 
 # What an older policy demands or passes counts, although its framework did not know of it.
 upgraded_fragment(fragment, framework_version) := {
@@ -31,7 +33,7 @@ upgraded_fragment(fragment, framework_version) := {
 	"parameters": object.get(fragment, "parameters", {}),
 	"required_receipts": object.get(fragment, "required_receipts", []),
 } if {
-	framework_version != version
+	not current(framework_version)
 }
 
 # The entries of the policy that speak of the fragment at hand.
@@ -45,7 +47,7 @@ default load_fragment := {"allowed": false}
 
 # First question: may a fragment of this issuer and feed be looked at, and with which parameters? It is
 # asked before the fragment's text is parsed as Rego.
-load_fragment := {"allowed": true, "parameters": [parameters | some parameters in fragment_parameters]} if {
+load_fragment := {"allowed": true, "parameters": fragment_parameters} if {
 	input.fragment_loaded == false
 	some fragment in named_fragments
 	header_svn_fits(fragment)
@@ -59,19 +61,28 @@ header_svn_fits(fragment) if {
 	svn_fits(input.header_svn, fragment.minimum_svn)
 }
 
-# What the policy passes, and what fragments that were loaded before pass on.
-fragment_parameters contains fragment.parameters if some fragment in named_fragments
-
-fragment_parameters contains passed.parameters if {
-	some passed in state.fragment_parameters
-	passed.issuer == input.issuer
-	passed.feed == input.feed
-}
+# What fragments that were loaded before pass on, and what the policy passes. Each is a variant of the
+# fragment, also where two are alike.
+fragment_parameters := array.concat(
+	[passed.parameters |
+		some passed in state.fragment_parameters
+		passed.issuer == input.issuer
+		passed.feed == input.feed
+	],
+	[fragment.parameters |
+		some fragment in policy_fragments
+		fragment.issuer == input.issuer
+		fragment.feed == input.feed
+	],
+)
 
 # Second question, asked once for each set of parameters: what does the loaded fragment add? Two entries
 # of the policy that would include different things are a conflict, and so a denial.
 load_fragment := {"allowed": true, "add_module": "namespace" in fragment.includes, "metadata": changes} if {
 	input.fragment_loaded == true
+
+	# Objects of a version that is not known could hold conditions that nobody would check.
+	understood(fragment_framework_version)
 	some fragment in named_fragments
 	loaded_svn_fits(fragment)
 	changes := array.concat(
@@ -80,33 +91,29 @@ load_fragment := {"allowed": true, "add_module": "namespace" in fragment.include
 	)
 }
 
-# The version in the fragment's text; null when it has none.
-default text_svn := null
-
+# A fragment states its version in the signed header, in its text, or in both and then alike.
 text_svn := data[input.namespace].svn
 
-# A fragment states its version in the signed header, in its text, or in both and then alike.
 loaded_svn_fits(fragment) if {
 	input.has_header_svn == true
-	text_svn == null
+	not text_svn
 	svn_fits(input.header_svn, fragment.minimum_svn)
 }
 
 loaded_svn_fits(fragment) if {
 	input.has_header_svn == true
-	text_svn != null
-	svn_number(text_svn) == svn_number(input.header_svn)
-	svn_fits(input.header_svn, fragment.minimum_svn)
+	to_number(text_svn) == to_number(input.header_svn)
+	svn_fits(text_svn, fragment.minimum_svn)
 }
 
 loaded_svn_fits(fragment) if {
 	input.has_header_svn == false
-	text_svn != null
 	svn_fits(text_svn, fragment.minimum_svn)
 }
 
-# Numbers are compared as numbers, `1.2.3` as semantic versions; the two do not compare.
-svn_fits(svn, minimum) if svn_number(svn) >= svn_number(minimum)
+# Numbers are compared as numbers, also when written as texts, and `1.2.3` as semantic versions; the two do
+# not compare.
+svn_fits(svn, minimum) if to_number(svn) >= to_number(minimum)
 
 svn_fits(svn, minimum) if {
 	semver.is_valid(svn)
@@ -114,23 +121,20 @@ svn_fits(svn, minimum) if {
 	semver.compare(svn, minimum) >= 0
 }
 
-svn_number(svn) := svn if is_number(svn)
-
-svn_number(svn) := to_number(svn) if {
-	is_string(svn)
-	regex.match("^[0-9]+$", svn)
-}
-
 # --- What a fragment adds ---
 
+default fragment_framework_version := null
+
 fragment_framework_version := data[input.namespace].framework_version
+
+fragment_framework_version := data[input.namespace].framework_svn
 
 contents(includes) := {part: objects |
 	some part, objects in fragment_parts
 	part in includes
 }
 
-# A part that the fragment does not have, or whose version is not understood, is left out.
+# A part that the fragment does not have, or that its version does not know, is left out.
 fragment_parts["containers"] := upgraded_containers(
 	object.get(loaded_lists, "containers", []),
 	fragment_framework_version,
@@ -146,10 +150,10 @@ fragment_parts["external_processes"] := upgraded_external_processes(
 	fragment_framework_version,
 )
 
-fragment_parts["platform_rules"] := data[input.namespace].platform_rules if fragment_framework_version == version
+fragment_parts["platform_rules"] := data[input.namespace].platform_rules if current(fragment_framework_version)
 
 fragment_parts["transparency_trust_lists"] := data[input.namespace].transparency_trust_lists if {
-	fragment_framework_version == version
+	current(fragment_framework_version)
 }
 
 loaded_lists["containers"] := data[input.namespace].containers
@@ -167,7 +171,7 @@ known_parts := state.issuers[input.issuer].feeds[input.feed]
 
 # Parameters that this fragment passes to fragments of its own.
 passed_parameters := [change |
-	some fragment in fragment_parts.fragments
+	some fragment in data[input.namespace].fragments
 	parameters := fragment.parameters
 	change := {
 		"name": "fragment_parameters",
@@ -187,7 +191,10 @@ receipts_fit(fragment) if {
 
 receipt_given("*") if count(input.receipts) > 0
 
+# By the ledger's name. No ledger may call itself by one of the other forms.
 receipt_given(required) if {
+	required != "*"
+	not startswith(required, "TTL:")
 	some receipt in input.receipts
 	receipt.issuer == required
 }
@@ -203,7 +210,7 @@ receipt_given(required) if {
 # --- Transparency trust lists: which ledgers count ---
 
 candidate_trust_lists := array.concat(
-	[list | policy_framework_version == version; some list in declared_trust_lists],
+	declared_trust_lists,
 	[list | some loaded in loaded_fragments; some list in loaded.transparency_trust_lists],
 )
 

@@ -10,6 +10,7 @@
 #   matching.rego    when a request fits an object: commands, environment, mounts, users, capabilities
 #   anchoring.rego   what a pattern is held against
 #   fragments.rego   pieces of policy that others wrote and signed
+#   windows.rego     what only Windows guests are asked
 #   reasons.rego, container_reasons.rego
 #                    why a request was denied
 #
@@ -35,7 +36,10 @@ mount_device := {"allowed": true, "metadata": [add("devices", input.target, inpu
 # The guest fixes where layers may be mounted; the pattern comes with the request.
 target_in_place if matches_whole(input.mountPathRegex, input.target)
 
+# One mount point has one device, whichever kind it is.
 device_mounted if state.devices[input.target]
+
+device_mounted if state.rw_devices[input.target]
 
 # Any layer of any container may be mounted; which container it serves is decided by `mount_overlay`.
 layer_known if {
@@ -105,7 +109,7 @@ create_container := {
 	"allowed": true,
 	"env_list": environment,
 	"caps_list": capabilities,
-	"allow_stdio_access": stdio[0],
+	"allow_stdio_access": stdio,
 	"metadata": [
 		update("matches", input.containerID, containers),
 		add("started", input.containerID, {"privileged": input.privileged}),
@@ -134,16 +138,19 @@ create_container := {
 		some container in with_environment
 		capabilities_fit(container, input.privileged, capabilities)
 	]
-	count(containers) > 0
-
-	# The host would learn which of two containers it runs only from what it may then read of it.
-	stdio := stdio_choices(containers)
-	count(stdio) == 1
+	stdio := agreed_stdio(containers)
 }
 
 container_started if state.started[input.containerID]
 
-stdio_choices(objects) := [choice | some choice in {object.allow_stdio_access | some object in objects}]
+# What all of `objects`, one at least, say of stdio. Where they disagree nothing is agreed: the choice would
+# be the host's.
+agreed_stdio(objects) := choice if {
+	choice := objects[0].allow_stdio_access
+	every object in objects {
+		object.allow_stdio_access == choice
+	}
+}
 
 default exec_in_container := {"allowed": false}
 
@@ -175,7 +182,9 @@ exec_in_container := {
 	count(containers) > 0
 }
 
-runs_privileged := state.started[input.containerID].privileged
+default runs_privileged := false
+
+runs_privileged if state.started[input.containerID].privileged == true
 
 default signal_container_process := {"allowed": false}
 
@@ -193,7 +202,6 @@ signal_container_process := {
 
 signal_fits(container) if {
 	input.isInitProcess == true
-	container.command == input.argList
 	input.signal in container.signals
 }
 
@@ -239,12 +247,10 @@ default rw_mount_device := {"allowed": false}
 
 rw_mount_device := {"allowed": true, "metadata": [add("rw_devices", input.target, true)]} if {
 	target_in_place
-	not rw_device_mounted
+	not device_mounted
 	encryption_fits
 	formatted_by_guest
 }
-
-rw_device_mounted if state.rw_devices[input.target]
 
 # A file system that the host made is a parser bug away from the kernel. Only a fresh one is mounted.
 formatted_by_guest if {
@@ -295,7 +301,7 @@ default exec_external := {"allowed": false}
 exec_external := {
 	"allowed": true,
 	"env_list": environment,
-	"allow_stdio_access": stdio[0],
+	"allow_stdio_access": stdio,
 } if {
 	fitting := [process |
 		some process in candidate_external_processes
@@ -307,9 +313,7 @@ exec_external := {
 		some process in fitting
 		environment_fits(process.env_rules, environment)
 	]
-	count(processes) > 0
-	stdio := stdio_choices(processes)
-	count(stdio) == 1
+	stdio := agreed_stdio(processes)
 }
 
 # --- Rights of the host over the guest ---
@@ -329,14 +333,6 @@ runtime_logging := {"allowed": true} if data.policy.allow_runtime_logging == tru
 default host_network := {"allowed": false}
 
 host_network := {"allowed": true} if data.policy.allow_host_network == true
-
-# --- Windows guests: not served by this agent, so nothing of theirs is allowed ---
-
-mount_cims := {"allowed": false}
-
-registry_changes := {"allowed": false}
-
-log_provider := {"allowed": false}
 
 # --- Changes of state ---
 
@@ -372,7 +368,6 @@ enforcement_point_info := {
 	"version_missing": true,
 } if {
 	policy_api_version == null
-	data.api.enforcement_points[input.name]
 }
 
 enforcement_point_info := {

@@ -119,7 +119,11 @@ id_name_fits(rule, identity) if {
 
 # --- Capabilities ---
 
-dropping_capabilities if data.policy.allow_capability_dropping == true
+# Before it had this flag, the framework dropped no capabilities.
+dropping_capabilities if {
+	since(policy_framework_version, "0.2.2")
+	data.policy.allow_capability_dropping == true
+}
 
 # As with the environment: what was asked for, or the largest part of it that one container allows.
 agreed_capabilities(containers, _) := input.capabilities if {
@@ -228,6 +232,7 @@ mount_known(_, mount) if {
 mount_fits(allowed, mount) if {
 	allowed.type == mount.type
 	allowed.destination == mount.destination
+	mount.destination != ""
 	same_names(allowed.options, mount.options)
 	source_fits(allowed.source, mount.source)
 }

@@ -14,6 +14,8 @@ policy_framework_version := data.policy.framework_svn
 # Objects of a newer framework may hold conditions that this one would not check.
 understood(framework_version) if semver.compare(framework_version, version) <= 0
 
+current(framework_version) if semver.compare(framework_version, version) == 0
+
 default api_version_understood := false
 
 api_version_understood if semver.compare(policy_api_version, api_version) <= 0
@@ -67,7 +69,7 @@ upgraded_containers(containers, framework_version) := [container |
 	container := upgraded_container(raw, framework_version)
 ]
 
-upgraded_container(container, framework_version) := container if framework_version == version
+upgraded_container(container, framework_version) := container if current(framework_version)
 
 # Fields that the older framework did not have get the meaning that it gave to their absence. A container
 # that lacks a field of its own version is no container.
@@ -86,7 +88,7 @@ upgraded_container(container, framework_version) := {
 	"capabilities": upgraded_capabilities(container, framework_version),
 	"seccomp_profile_sha256": upgraded_seccomp(container, framework_version),
 } if {
-	framework_version != version
+	not current(framework_version)
 }
 
 upgraded_no_new_privileges(container, framework_version) := container.no_new_privileges if {
@@ -128,7 +130,7 @@ platform_rules := array.concat(policy_platform_rules, fragment_platform_rules)
 
 default policy_platform_rules := []
 
-policy_platform_rules := declared_platform_rules if policy_framework_version == version
+policy_platform_rules := declared_platform_rules if current(policy_framework_version)
 
 fragment_platform_rules := [rule |
 	some loaded in loaded_fragments
@@ -142,8 +144,8 @@ with_platform_rules(containers) := [extended |
 	some container in containers
 	some rule in platform_rules
 	extended := object.union(container, {
-		"env_rules": array.concat(container.env_rules, object.get(rule, "env_rules", [])),
-		"mounts": array.concat(container.mounts, object.get(rule, "mounts", [])),
+		"env_rules": array.concat(object.get(container, "env_rules", []), object.get(rule, "env_rules", [])),
+		"mounts": array.concat(object.get(container, "mounts", []), object.get(rule, "mounts", [])),
 	})
 ] if {
 	count(platform_rules) > 0
@@ -154,7 +156,16 @@ with_platform_rules(containers) := [extended |
 candidate_external_processes := array.concat(
 	upgraded_external_processes(declared_external_processes, policy_framework_version),
 	[process | some loaded in loaded_fragments; some process in loaded.external_processes],
-)
+) if {
+	external_processes_wanted
+}
+
+default candidate_external_processes := []
+
+external_processes_wanted if current(policy_framework_version)
+
+# An older policy that lists none has none from fragments either.
+external_processes_wanted if data.policy.external_processes
 
 upgraded_external_processes(processes, framework_version) := [process |
 	understood(framework_version)
@@ -162,7 +173,7 @@ upgraded_external_processes(processes, framework_version) := [process |
 	process := upgraded_external_process(raw, framework_version)
 ]
 
-upgraded_external_process(process, framework_version) := process if framework_version == version
+upgraded_external_process(process, framework_version) := process if current(framework_version)
 
 upgraded_external_process(process, framework_version) := {
 	"command": process.command,
@@ -170,5 +181,5 @@ upgraded_external_process(process, framework_version) := {
 	"working_dir": process.working_dir,
 	"allow_stdio_access": process.allow_stdio_access,
 } if {
-	framework_version != version
+	not current(framework_version)
 }

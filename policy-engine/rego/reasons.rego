@@ -8,7 +8,9 @@ reason := {"errors": errors}
 
 # --- Every rule ---
 
-errors contains "framework_version is missing" if policy_framework_version == null
+errors contains sprintf("framework_version is missing. Current version: %s", [version]) if {
+	policy_framework_version == null
+}
 
 errors contains sprintf("framework_version is ahead of the current version: %s is greater than %s", [
 	policy_framework_version,
@@ -25,7 +27,7 @@ errors contains "mountpoint invalid" if {
 }
 
 errors contains "device already mounted at path" if {
-	input.rule == "mount_device"
+	input.rule in {"mount_device", "rw_mount_device"}
 	device_mounted
 }
 
@@ -35,9 +37,24 @@ errors contains "deviceHash not found" if {
 }
 
 errors contains "no device at path to unmount" if {
+	input.rule in {"unmount_device", "rw_unmount_device"}
+	not state.devices[input.unmountTarget]
+	not state.rw_devices[input.unmountTarget]
+}
+
+errors contains "received read-only unmount request, but device provided is read-write" if {
 	input.rule == "unmount_device"
 	not state.devices[input.unmountTarget]
+	state.rw_devices[input.unmountTarget]
 }
+
+errors contains "received read-write unmount request, but device provided is read-only" if {
+	input.rule == "rw_unmount_device"
+	not state.rw_devices[input.unmountTarget]
+	state.devices[input.unmountTarget]
+}
+
+errors contains "blockdev mounts are not supported" if input.rule in {"mount_blockdev", "unmount_blockdev"}
 
 errors contains "overlay has already been mounted" if {
 	input.rule == "mount_overlay"
@@ -69,11 +86,6 @@ errors contains "no scratch at path to unmount" if {
 	not state.scratch_mounts[input.unmountTarget]
 }
 
-errors contains "device already mounted at path" if {
-	input.rule == "rw_mount_device"
-	rw_device_mounted
-}
-
 errors contains "unencrypted scratch not allowed, non-readonly mount request for SCSI disk must request encryption" if {
 	input.rule == "rw_mount_device"
 	not encryption_fits
@@ -87,11 +99,6 @@ errors contains "ensureFilesystem must be set on rw device mounts" if {
 errors contains "rw device mounts uses a filesystem that is not allowed" if {
 	input.rule == "rw_mount_device"
 	not input.filesystem in {"ext4", "xfs"}
-}
-
-errors contains "no device at path to unmount" if {
-	input.rule == "rw_unmount_device"
-	not state.rw_devices[input.unmountTarget]
 }
 
 errors contains "device already mounted at path" if {
@@ -140,7 +147,7 @@ errors contains "invalid fragment feed" if {
 errors contains "fragment svn is below the specified minimum" if {
 	input.rule == "load_fragment"
 	some fragment in named_fragments
-	svn_number(fragment_svn) < svn_number(fragment.minimum_svn)
+	to_number(fragment_svn) < to_number(fragment.minimum_svn)
 }
 
 errors contains "fragment svn is below the specified minimum" if {
@@ -160,10 +167,10 @@ fragment_svn := input.header_svn if input.has_header_svn == true
 fragment_svn := text_svn if {
 	input.has_header_svn == false
 	input.fragment_loaded == true
-	text_svn != null
+	text_svn
 }
 
-svn_comparable(svn) := "number" if svn_number(svn) >= 0
+svn_comparable(svn) := "number" if is_number(to_number(svn))
 
 svn_comparable(svn) := "semver" if semver.is_valid(svn)
 
@@ -171,15 +178,29 @@ errors contains "missing fragment svn in either header or rego payload" if {
 	input.rule == "load_fragment"
 	input.fragment_loaded == true
 	input.has_header_svn == false
-	text_svn == null
+	not text_svn
 }
 
 errors contains sprintf("svn in header %v does not match svn in fragment rego %v", [input.header_svn, text_svn]) if {
 	input.rule == "load_fragment"
 	input.fragment_loaded == true
 	input.has_header_svn == true
-	text_svn != null
-	svn_number(text_svn) != svn_number(input.header_svn)
+	to_number(text_svn) != to_number(input.header_svn)
+}
+
+errors contains sprintf("fragment framework_version is missing. Current version: %s", [version]) if {
+	input.rule == "load_fragment"
+	input.fragment_loaded == true
+	fragment_framework_version == null
+}
+
+errors contains sprintf("fragment framework_version is ahead of the current version: %s is greater than %s", [
+	fragment_framework_version,
+	version,
+]) if {
+	input.rule == "load_fragment"
+	input.fragment_loaded == true
+	semver.compare(fragment_framework_version, version) > 0
 }
 
 errors contains sprintf("missing receipt from %s", [required]) if {
@@ -191,5 +212,16 @@ errors contains sprintf("missing receipt from %s", [required]) if {
 
 errors contains "The provided TTL does not contain any ledgers it is allowed to load" if {
 	input.rule == "load_transparency_trust_list"
+	some_trust_list
 	count(allowed_ledgers) == 0
+}
+
+errors contains "no TTL candidate matches the provided TTL's issuer, subject and svn" if {
+	input.rule == "load_transparency_trust_list"
+	not some_trust_list
+}
+
+some_trust_list if {
+	some list in named_trust_lists
+	svn_fits(input.svn, list.minimum_svn)
 }

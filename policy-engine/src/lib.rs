@@ -18,6 +18,7 @@ mod evaluator;
 pub mod name;
 #[expect(dead_code, unused_imports, reason = "the evaluator is wired in with its first decisions")]
 mod native;
+mod opa;
 pub mod path;
 mod pattern;
 pub mod permit;

@@ -54,7 +54,8 @@ fn mount(destination: &str, fstype: &str, source: &str, options: &[&str]) -> Val
     json!({ "destination": destination, "type": fstype, "source": source, "options": options })
 }
 
-/// The document beside the policy: default mounts and capabilities, and the prefixes of mount sources.
+/// The document beside the policy: default mounts and capabilities, the prefixes of mount sources, and the
+/// guest's system.
 pub(super) fn document() -> Value {
     let privileged: Vec<&str> = UNPRIVILEGED.into_iter().chain(PRIVILEGED).collect();
     json!({
@@ -84,5 +85,6 @@ pub(super) fn document() -> Value {
         "sandboxPrefix": "sandbox://",
         "hugePagesPrefix": "hugepages://",
         "plan9Prefix": "plan9://",
+        "operatingsystem": "linux",
     })
 }

@@ -8,7 +8,7 @@ use super::scan::ScanError;
 use super::{defaults, metadata::Metadata};
 
 /// Names that a fragment may not take: ours, the policy's, and those of the data document.
-pub(super) const RESERVED: [&str; 11] = [
+pub(super) const RESERVED: [&str; 12] = [
     "api",
     "defaultMounts",
     "defaultPrivilegedCapabilities",
@@ -16,6 +16,7 @@ pub(super) const RESERVED: [&str; 11] = [
     "framework",
     "hugePagesPrefix",
     "metadata",
+    "operatingsystem",
     "plan9Prefix",
     "policy",
     "privilegedMounts",

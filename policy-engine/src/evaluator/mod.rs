@@ -1,6 +1,7 @@
 //! Evaluates enforcement points: the policy's rules over a request and over what has happened so far.
 
 mod defaults;
+mod functions;
 pub mod limits;
 mod load;
 mod metadata;

@@ -8,19 +8,20 @@ use std::time::{Duration, Instant};
 use regorus::Value;
 use serde_json::Value as Json;
 
+use super::functions;
 use super::limits::{source_limits, timer};
 use super::load::LoadError;
 use super::scan;
 use super::wrap::wrap;
 use crate::denial::shorten;
-use crate::pattern::Patterns;
 
 /// Our own modules: the framework and the API, without the meaning of patterns.
-const MODULES: [(&str, &str); 7] = [
+const MODULES: [(&str, &str); 8] = [
     ("framework.rego", include_str!("../../rego/framework.rego")),
     ("objects.rego", include_str!("../../rego/objects.rego")),
     ("matching.rego", include_str!("../../rego/matching.rego")),
     ("fragments.rego", include_str!("../../rego/fragments.rego")),
+    ("windows.rego", include_str!("../../rego/windows.rego")),
     ("container_reasons.rego", include_str!("../../rego/container_reasons.rego")),
     ("reasons.rego", include_str!("../../rego/reasons.rego")),
     ("api.rego", include_str!("../../rego/api.rego")),
@@ -95,7 +96,7 @@ impl Rego {
         // Otherwise `print` in a policy writes to the guest's console.
         engine.set_gather_prints(true);
         let mut rego = Self { engine };
-        rego.replace_regex();
+        functions::replace(&mut rego.engine);
         for (path, text) in MODULES.into_iter().chain([anchoring.module()]) {
             rego.add(path, text)?;
         }
@@ -164,44 +165,6 @@ impl Rego {
             }
             message => EvaluationError::Fault { message },
         })
-    }
-
-    /// Gives `regex.*` RE2's meaning. Extensions are found before builtin functions.
-    fn replace_regex(&mut self) {
-        let patterns = Patterns::default();
-        let valid = patterns.clone();
-        self.extend("regex.is_valid", 1, move |arguments| match arguments {
-            [Value::String(pattern)] => Value::Bool(valid.is_valid(pattern)),
-            [_] => Value::Bool(false),
-            _ => Value::Undefined,
-        });
-        self.extend("regex.match", 2, move |arguments| match arguments {
-            [Value::String(pattern), Value::String(text)] => {
-                patterns.is_match(pattern, text).map_or(Value::Undefined, Value::Bool)
-            }
-            _ => Value::Undefined,
-        });
-        // The scan refuses policies that name these; spelled as strings they are undefined.
-        for (name, arguments) in [
-            ("regex.find_all_string_submatch_n", 3),
-            ("regex.find_n", 3),
-            ("regex.replace", 3),
-            ("regex.split", 2),
-            ("regex.template_match", 4),
-        ] {
-            self.extend(name, arguments, |_| Value::Undefined);
-        }
-    }
-
-    fn extend(
-        &mut self,
-        name: &str,
-        arguments: u8,
-        function: impl Fn(&[Value]) -> Value + Clone + Send + Sync + 'static,
-    ) {
-        let extension = Box::new(move |values: Vec<Value>| Ok(function(&values)));
-        // Refused only for a name that is taken; the engine is new.
-        let _ = self.engine.add_extension(name.to_owned(), arguments, extension);
     }
 }
 

@@ -43,6 +43,9 @@ impl Player {
         let mut data = recorded.data.clone();
         // The state is ours to keep, and is empty when a policy is loaded.
         data.remove("metadata");
+        if let Some(os) = &recorded.os {
+            data.insert("operatingsystem".to_owned(), os.as_str().into());
+        }
         let session = load(recorded.policy.as_bytes(), data).map_err(|error| with_causes(&error));
         Self { session, fragments: Vec::new(), saved: None, asked: None }
     }

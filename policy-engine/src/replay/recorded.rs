@@ -12,6 +12,9 @@ pub struct RecordedSession {
     pub id: SessionId,
     /// Rego text of the policy.
     pub policy: String,
+    /// The guest's system, `linux` or `windows`.
+    #[serde(default)]
+    pub os: Option<String>,
     /// What the engine kept beside the policy: default mounts and capabilities, and prefixes of mount sources.
     pub data: Map<String, Json>,
     /// What happened.

@@ -8,7 +8,9 @@
 )]
 
 mod fixture;
+mod framework;
 mod loading;
 mod points;
 mod session;
 mod settling;
+mod windows;

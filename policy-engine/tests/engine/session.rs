@@ -3,10 +3,10 @@
 use policy_engine::Session;
 use serde_json::{Map, Value, json};
 
-const POLICY: &str = include_str!("../policies/current.rego");
-const ISSUER: &str = "did:x509:0:sha256:issuer";
+pub(crate) const POLICY: &str = include_str!("../policies/current.rego");
+pub(crate) const ISSUER: &str = "did:x509:0:sha256:issuer";
 
-fn data() -> Map<String, Value> {
+pub(crate) fn data() -> Map<String, Value> {
     let data = json!({
         "defaultMounts": [],
         "privilegedMounts": [{"destination": "/sys", "options": ["rw"], "source": "sysfs", "type": "sysfs"}],
@@ -23,12 +23,12 @@ fn session() -> Session {
     Session::load(POLICY.as_bytes(), data()).unwrap()
 }
 
-fn allowed(session: &mut Session, point: &str, request: &Value) -> bool {
+pub(crate) fn allowed(session: &mut Session, point: &str, request: &Value) -> bool {
     let answer = session.query(&format!("data.policy.{point}"), request).unwrap();
     answer["allowed"] == json!(true)
 }
 
-fn reasons(session: &mut Session, point: &str, mut request: Value) -> Value {
+pub(crate) fn reasons(session: &mut Session, point: &str, mut request: Value) -> Value {
     request["rule"] = json!(point);
     session.query("data.policy.reason", &request).unwrap()["errors"].clone()
 }
