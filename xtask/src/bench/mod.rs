@@ -44,6 +44,9 @@ struct Figure {
     /// The same of somebody else's program, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<Peer>,
+    /// What it is meant to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Target>,
 }
 
 /// A number of a peer's, for comparison.
@@ -53,13 +56,24 @@ struct Peer {
     value: f64,
 }
 
+/// The most that a figure is meant to be. It depends on the machine: missing it fails nothing.
+#[derive(Debug, Serialize)]
+struct Target {
+    at_most: f64,
+    met: bool,
+}
+
 impl Figure {
     fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, peer: None }
+        Self { name: name.into(), value, unit, peer: None, target: None }
     }
 
     fn beside(self, name: &'static str, value: f64) -> Self {
         Self { peer: Some(Peer { name, value }), ..self }
+    }
+
+    fn at_most(self, at_most: f64) -> Self {
+        Self { target: Some(Target { at_most, met: self.value <= at_most }), ..self }
     }
 }
 
@@ -85,8 +99,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn print(found: &Figures) {
     println!("{}", found.bench);
     for figure in &found.figures {
+        let target = figure.target.as_ref().map(|Target { at_most, met }| {
+            format!("  at most {at_most}: {}", if *met { "met" } else { "missed" })
+        });
         let peer = figure.peer.as_ref().map(|peer| format!("  ({}: {})", peer.name, peer.value));
-        println!("  {:<32} {:>14.1} {}{}", figure.name, figure.value, figure.unit, peer.unwrap_or_default());
+        let remarks = [target, peer].into_iter().flatten().collect::<String>();
+        println!("  {:<48} {:>12.1} {:<2}{remarks}", figure.name, figure.value, figure.unit);
     }
 }
 
