@@ -1,5 +1,4 @@
 //! Replays decisions recorded from the engine that runs CCE policies in production today.
-#![expect(clippy::unwrap_used, reason = "a test: a malformed recording ends it")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
