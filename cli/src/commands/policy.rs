@@ -12,7 +12,7 @@ use crate::output::Answer;
 /// Commands about policies.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// Load a policy as the guest does and say whether it is accepted.
+    /// Load a policy as the guest does, say whether it is accepted, and what in it deserves a second look.
     Check(check::CheckArgs),
     /// Write the policy of one container of an image.
     Create(Box<create::CreateArgs>),

@@ -1,10 +1,12 @@
 //! From the bytes of a policy to an evaluator, or the reason why not.
 
+use std::collections::BTreeMap;
+
 use regorus::Value;
 
 use super::limits::{DECISION_TIME_MAX, POLICY_BYTES_MAX};
 use super::rego::{EvaluationError, Rego};
-use super::scan::ScanError;
+use super::scan::{self, Rule, ScanError};
 use super::{defaults, metadata::Metadata};
 
 /// Names that a fragment may not take: ours, the policy's, and those of the data document.
@@ -94,6 +96,15 @@ pub(super) fn text(policy: &[u8]) -> Result<&str, LoadError> {
         return Err(LoadError::TooLarge { bytes: policy.len() });
     }
     std::str::from_utf8(policy).map_err(LoadError::Text)
+}
+
+/// The rules of a policy's text, by name.
+///
+/// # Errors
+///
+/// When it is no text or too large.
+pub(crate) fn policy_rules(policy: &[u8]) -> Result<BTreeMap<String, Rule>, LoadError> {
+    text(policy).map(scan::rules)
 }
 
 /// Loads a policy with the guest's own defaults and checks its versions.

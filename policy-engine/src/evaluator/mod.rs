@@ -15,9 +15,11 @@ mod wrap;
 
 use serde_json::Value as Json;
 
+pub(crate) use load::policy_rules;
 pub use load::{LoadError, PolicySummary};
 pub(crate) use rego::Anchoring;
 pub use rego::EvaluationError;
+pub(crate) use scan::Rule;
 pub use scan::ScanError;
 pub use session::{Session, Snapshot};
 

@@ -121,6 +121,56 @@ fn walk<'a>(text: &'a str, mut visit: impl FnMut(bool, Token<'a>)) {
     }
 }
 
+/// What a policy says under one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// The framework's rule that it stands for, if its whole value is `data.framework.` and a name.
+    pub(crate) framework: Option<String>,
+}
+
+/// The rules of `text` by name.
+pub(super) fn rules(text: &str) -> BTreeMap<String, Rule> {
+    let mut rules = BTreeMap::new();
+    let mut tokens: Vec<Token<'_>> = Vec::new();
+    walk(text, |starts, token| {
+        if starts {
+            collect_rule(&tokens, &mut rules);
+            tokens.clear();
+        }
+        // One more than an alias has, to tell longer ones.
+        if tokens.len() < 9 {
+            tokens.push(token);
+        }
+    });
+    collect_rule(&tokens, &mut rules);
+    rules
+}
+
+fn collect_rule(tokens: &[Token<'_>], rules: &mut BTreeMap<String, Rule>) {
+    let ([Token::Word("default"), Token::Word(name), ..] | [Token::Word(name), ..]) = tokens else { return };
+    if matches!(*name, "import" | "package") {
+        return;
+    }
+    let framework = match tokens {
+        [
+            Token::Word(_),
+            Token::Sign,
+            Token::Sign,
+            Token::Word("data"),
+            Token::Dot,
+            Token::Word("framework"),
+            Token::Dot,
+            Token::Word(of),
+        ] => Some((*of).to_owned()),
+        _ => None,
+    };
+    // Several definitions of one name are the policy's own.
+    rules
+        .entry((*name).to_owned())
+        .and_modify(|rule: &mut Rule| rule.framework = None)
+        .or_insert(Rule { framework });
+}
+
 /// What may be called in `text`: the name that a call uses, and the first word of the rule it calls.
 fn functions(text: &str) -> BTreeMap<&str, &str> {
     let mut functions = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! `cce policy check`: whether a guest would accept a policy.
+//! `cce policy check`: whether a guest would accept a policy, and what a reviewer would say about it.
 
 use std::error::Error;
 use std::fmt;
@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use anyhow::Context as _;
 use clap::Args;
 use policy_engine::limits::POLICY_BYTES_MAX;
+use policy_engine::lint::{self, Finding, Severity};
 use policy_engine::{Engine, LoadError, PolicyDigest};
 use serde::Serialize;
 
@@ -18,6 +19,9 @@ use crate::output::Answer;
 pub(crate) struct CheckArgs {
     /// Policy text; `-` reads standard input.
     file: String,
+    /// Answer no to a policy with warnings too.
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -30,6 +34,7 @@ struct Check {
     containers: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    findings: Vec<Finding>,
 }
 
 impl Check {
@@ -47,6 +52,8 @@ impl Check {
                     framework_version: summary.framework_version,
                     containers: Some(summary.containers),
                     error: None,
+                    // What loads can be read.
+                    findings: lint::check(policy).unwrap_or_default(),
                 }
             }
             Err(error) => Self {
@@ -57,8 +64,17 @@ impl Check {
                 framework_version: None,
                 containers: None,
                 error: Some(with_causes(&error)),
+                findings: Vec::new(),
             },
         }
+    }
+}
+
+impl Check {
+    /// Whether the policy is accepted and has no findings as bad as this.
+    fn passes(&self, strict: bool) -> bool {
+        let worst_accepted = if strict { Severity::Note } else { Severity::Warning };
+        self.loads && self.findings.iter().all(|finding| finding.severity >= worst_accepted)
     }
 }
 
@@ -82,11 +98,12 @@ impl fmt::Display for Check {
             or_none(&self.framework_version),
             self.containers.unwrap_or_default(),
             self.sha256
-        )
+        )?;
+        self.findings.iter().try_for_each(|finding| write!(f, "\n{finding}"))
     }
 }
 
-/// Loads a policy as the guest does.
+/// Loads a policy as the guest does, and lists what a reviewer should look at.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -95,7 +112,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Answer> {
         if args.file == "-" { read(io::stdin().lock()) } else { File::open(&args.file).and_then(read) }
             .with_context(|| format!("cannot read {}", args.file))?;
     let check = Check::new(&args.file, &policy);
-    if check.loads { Answer::yes(&check) } else { Answer::no(&check) }
+    if check.passes(args.strict) { Answer::yes(&check) } else { Answer::no(&check) }
 }
 
 /// Reads one byte more than a policy may have, so that one that is too large is noticed.
@@ -110,26 +127,44 @@ fn read(source: impl Read) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
+    const POLICY: &str =
+        "package policy\napi_version := \"0.10.0\"\nframework_version := \"0.2.3\"\ncontainers := []\n";
+
     #[test]
     fn accepted_policies_tell_their_versions() {
-        let policy =
-            b"package policy\napi_version := \"0.10.0\"\nframework_version := \"0.2.3\"\ncontainers := []\n";
-        let check = serde_json::to_value(Check::new("p.rego", policy)).unwrap();
+        let mut check = serde_json::to_value(Check::new("p.rego", POLICY.as_bytes())).unwrap();
+        let findings = check.as_object_mut().unwrap().remove("findings").unwrap();
         let expected = serde_json::json!({
             "file": "p.rego",
-            "sha256": PolicyDigest::of(policy).to_string(),
+            "sha256": PolicyDigest::of(POLICY.as_bytes()).to_string(),
             "loads": true,
             "api_version": "0.10.0",
             "framework_version": "0.2.3",
             "containers": 0,
         });
         assert_eq!(check, expected);
+        let codes: Vec<&str> =
+            findings.as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+        assert_eq!(codes.iter().filter(|code| **code == "rule-missing").count(), 17, "{codes:?}");
+    }
+
+    #[test]
+    fn errors_fail_a_policy_and_warnings_a_strict_check() {
+        let warned = Check::new("p.rego", POLICY.as_bytes());
+        assert!(warned.to_string().contains("\nwarning[rule-missing] mount_device: "), "{warned}");
+        assert!(warned.passes(false) && !warned.passes(true));
+        let broken = POLICY.replace("[]", "[{\"layers\": []}]");
+        let broken = Check::new("p.rego", broken.as_bytes());
+        assert!(broken.loads && !broken.passes(false));
+        let custom = "package policy\napi_version := \"0.1.0\"\nmount_device := {\"allowed\": false}\n\
+            mount_overlay := mount_device\ncreate_container := mount_device\n";
+        assert!(Check::new("p.rego", custom.as_bytes()).passes(true));
     }
 
     #[test]
     fn refused_policies_tell_why() {
         let check = Check::new("p.rego", b"package nothing\n");
-        assert!(!check.loads);
+        assert!(!check.loads && !check.passes(false));
         assert_eq!(check.error.as_deref(), Some("the policy is not accepted: the package must be `policy`"));
         assert_eq!(
             check.to_string(),
