@@ -31,7 +31,9 @@ pub use denial::{Denial, Refusal};
 pub use digest::{PolicyDigest, RootHash};
 pub use engine::Engine;
 pub use evaluator::limits;
-pub use evaluator::{EvaluationError, LoadError, PolicySummary, ScanError, Session, Snapshot};
+pub use evaluator::{
+    EvaluationError, LoadError, PolicySummary, RecursionError, ScanError, Session, Snapshot,
+};
 pub use name::{ContainerId, ExecId, SandboxId};
 pub use path::GuestPath;
 pub use permit::{Grant, Permit};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use regorus::Value;
 
 use super::limits::{DECISION_TIME_MAX, POLICY_BYTES_MAX};
+use super::recursion::RecursionError;
 use super::rego::{EvaluationError, Rego};
 use super::scan::{self, Rule, ScanError};
 use super::{defaults, metadata::Metadata};
@@ -41,6 +42,9 @@ pub enum LoadError {
     /// Refused before parsing.
     #[error("the policy is not accepted")]
     Scan(#[source] ScanError),
+    /// Rules or functions that may refer to themselves.
+    #[error("the policy is recursive")]
+    Recursion(#[source] RecursionError),
     /// Not Rego (version 1 syntax).
     #[error("the policy does not parse: {message}")]
     Parse {

@@ -7,6 +7,7 @@ mod load;
 mod metadata;
 mod outcome;
 mod points;
+mod recursion;
 mod rego;
 mod scan;
 mod session;
@@ -17,6 +18,7 @@ use serde_json::Value as Json;
 
 pub(crate) use load::policy_rules;
 pub use load::{LoadError, PolicySummary};
+pub use recursion::RecursionError;
 pub(crate) use rego::Anchoring;
 pub use rego::EvaluationError;
 pub(crate) use scan::Rule;

@@ -3,6 +3,7 @@
 //! Always the interpreter: at the pinned version of `regorus` its bytecode machine allowed what policies
 //! deny, so that it is not even compiled in.
 
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use regorus::Value;
@@ -11,6 +12,7 @@ use serde_json::Value as Json;
 use super::functions;
 use super::limits::{source_limits, timer};
 use super::load::LoadError;
+use super::recursion::{self, References};
 use super::scan;
 use super::wrap::wrap;
 use crate::denial::shorten;
@@ -73,7 +75,19 @@ pub enum EvaluationError {
 #[derive(Clone)]
 pub(crate) struct Rego {
     engine: regorus::Engine,
+    /// Of the policy and of each fragment.
+    references: Vec<Arc<References>>,
 }
+
+/// What the framework's rules refer to.
+static FRAMEWORK: LazyLock<Vec<References>> = LazyLock::new(|| {
+    let modules = MODULES.into_iter().chain([Anchoring::Whole.module()]);
+    modules
+        .map(|(path, text)| {
+            References::read(path.strip_suffix("api.rego").map_or("framework", |_| "api"), text)
+        })
+        .collect()
+});
 
 impl std::fmt::Debug for Rego {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -95,11 +109,12 @@ impl Rego {
         engine.set_policy_length_config(source_limits());
         // Otherwise `print` in a policy writes to the guest's console.
         engine.set_gather_prints(true);
-        let mut rego = Self { engine };
+        let mut rego = Self { engine, references: Vec::new() };
         functions::replace(&mut rego.engine);
         for (path, text) in MODULES.into_iter().chain([anchoring.module()]) {
             rego.add(path, text)?;
         }
+        rego.refuse_recursion("policy", policy)?;
         rego.add("policy.rego", policy)?;
         rego.engine.add_data(data).map_err(|error| LoadError::Parse { message: message(&error) })?;
         Ok(rego)
@@ -116,6 +131,7 @@ impl Rego {
             return Err(LoadError::Reserved { namespace: namespace.to_owned() });
         }
         scan::check(text, namespace).map_err(LoadError::Scan)?;
+        self.refuse_recursion(namespace, text)?;
         self.add(&format!("{namespace}.rego"), text)?;
         // What the policy passes, else the fragment's own default, else undefined.
         let function = format!(
@@ -123,7 +139,15 @@ impl Rego {
              parameter(name) := value if {{\n\tvalue := {parameters}[name]\n}} else := value if {{\n\
              \tvalue := data.{namespace}.parameters_api[name][\"default\"]\n}}\n"
         );
+        scan::check_tokens(&function).map_err(LoadError::Scan)?;
         self.add(&format!("{namespace}.parameters.rego"), &function)
+    }
+
+    /// Looks at the rules of `text` together with those of all modules that are there.
+    fn refuse_recursion(&mut self, package: &str, text: &str) -> Result<(), LoadError> {
+        self.references.push(Arc::new(References::read(package, text)));
+        let modules = FRAMEWORK.iter().chain(self.references.iter().map(AsRef::as_ref));
+        recursion::check(modules).map_err(LoadError::Recursion)
     }
 
     fn add(&mut self, path: &str, text: &str) -> Result<(), LoadError> {

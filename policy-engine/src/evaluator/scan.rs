@@ -1,13 +1,12 @@
 //! Checks of a Rego text before it is parsed.
 //!
-//! The parser's time doubles with each level of nesting, and a recursive function overflows the stack of the
-//! interpreter, which ends the process. Both are found here, on tokens alone. The search for recursion errs
-//! on the safe side: a name that is only *mentioned* counts as a call.
+//! The parser's time doubles with each level of nesting. What would take it long is found here, on tokens
+//! alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::limits::NESTING_MAX;
-use super::tokens::{Token, Tokens};
+use super::tokens::{Token, Tokens, starts_rule};
 
 /// Why a text is not parsed at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +29,6 @@ pub enum ScanError {
         /// The name that was expected.
         expected: String,
     },
-    /// A function that may call itself.
-    #[error("function `{function}` may call itself")]
-    Recursion {
-        /// Its name.
-        function: String,
-    },
     /// A builtin function that this engine does not have.
     #[error("builtin function `regex.{name}` is not available")]
     Builtin {
@@ -44,39 +37,33 @@ pub enum ScanError {
     },
 }
 
-/// Words after which a name does not start a rule.
-const CONTINUING: [&str; 12] =
-    ["as", "contains", "default", "else", "every", "if", "import", "in", "not", "package", "some", "with"];
-
 /// The functions of the `regex` family whose meaning is RE2's here.
 const REGEX_FUNCTIONS: [&str; 2] = ["is_valid", "match"];
 
 /// Checks `text`, which must be of package `expected`.
 pub(super) fn check(text: &str, expected: &str) -> Result<(), ScanError> {
     check_package(text, expected)?;
-    check_tokens(text)?;
-    let functions = functions(text);
-    if functions.is_empty() { Ok(()) } else { check_recursion(text, &functions) }
+    check_tokens(text)
 }
 
 fn check_package(text: &str, expected: &str) -> Result<(), ScanError> {
     let mut tokens = Tokens::new(text);
     let named = tokens.next() == Some(Token::Word("package")) && tokens.next() == Some(Token::Word(expected));
-    if named && !matches!(tokens.next(), Some(Token::Dot | Token::Open)) {
+    if named && !matches!(tokens.next(), Some(Token::Dot | Token::Open(_))) {
         Ok(())
     } else {
         Err(ScanError::Package { expected: expected.to_owned() })
     }
 }
 
-fn check_tokens(text: &str) -> Result<(), ScanError> {
+pub(super) fn check_tokens(text: &str) -> Result<(), ScanError> {
     let mut tokens = Tokens::new(text);
     let mut depth = 0usize;
-    let mut before = [Token::Sign; 2];
+    let mut before = [Token::Sign(' '); 2];
     while let Some(token) = tokens.next() {
         match token {
             Token::Unterminated => return Err(ScanError::Unterminated { line: tokens.line() }),
-            Token::Open | Token::Call => depth = depth.saturating_add(1),
+            Token::Open(_) | Token::Call => depth = depth.saturating_add(1),
             Token::Close => depth = depth.saturating_sub(1),
             Token::Word(name)
                 if before == [Token::Word("regex"), Token::Dot] && !REGEX_FUNCTIONS.contains(&name) =>
@@ -94,25 +81,13 @@ fn check_tokens(text: &str) -> Result<(), ScanError> {
 }
 
 /// Walks the rules of a text: `visit(starts_rule, token)` for each token.
-///
-/// Outside brackets, a name directly after the end of an expression starts a rule: an expression goes on
-/// only with a sign or a keyword.
 fn walk<'a>(text: &'a str, mut visit: impl FnMut(bool, Token<'a>)) {
     let mut depth = 0usize;
-    let mut previous = Token::Sign;
+    let mut previous = Token::Sign(' ');
     for token in Tokens::new(text) {
-        let ended = match previous {
-            Token::Word(word) => !CONTINUING.contains(&word),
-            Token::Text(_) | Token::Number | Token::Close => true,
-            _ => false,
-        };
-        let starts = match token {
-            Token::Word("default" | "import") => depth == 0,
-            Token::Word(word) => depth == 0 && ended && !CONTINUING.contains(&word),
-            _ => false,
-        };
+        let starts = depth == 0 && starts_rule(previous, token);
         match token {
-            Token::Open | Token::Call => depth = depth.saturating_add(1),
+            Token::Open(_) | Token::Call => depth = depth.saturating_add(1),
             Token::Close => depth = depth.saturating_sub(1),
             _ => {}
         }
@@ -154,8 +129,8 @@ fn collect_rule(tokens: &[Token<'_>], rules: &mut BTreeMap<String, Rule>) {
     let framework = match tokens {
         [
             Token::Word(_),
-            Token::Sign,
-            Token::Sign,
+            Token::Sign(':'),
+            Token::Sign('='),
             Token::Word("data"),
             Token::Dot,
             Token::Word("framework"),
@@ -171,102 +146,12 @@ fn collect_rule(tokens: &[Token<'_>], rules: &mut BTreeMap<String, Rule>) {
         .or_insert(Rule { framework });
 }
 
-/// What may be called in `text`: the name that a call uses, and the first word of the rule it calls.
-fn functions(text: &str) -> BTreeMap<&str, &str> {
-    let mut functions = BTreeMap::new();
-    // First and last word of the head that is being read; `None` past it.
-    let mut head: Option<(&str, &str)> = None;
-    walk(text, |starts, token| {
-        head = match (token, head) {
-            (Token::Word(name), _) if starts => Some((name, name)),
-            (Token::Word(name), Some(("default", _))) => Some((name, name)),
-            (Token::Word(name), Some((first, ""))) => Some((first, name)),
-            (Token::Dot, Some((first, _))) => Some((first, "")),
-            (Token::Call, Some((first, last))) => {
-                functions.insert(last, first);
-                None
-            }
-            _ => None,
-        };
-    });
-    functions
-}
-
-/// The other names that imports give to functions.
-fn aliases<'a>(text: &'a str, functions: &BTreeMap<&'a str, &'a str>) -> BTreeMap<&'a str, &'a str> {
-    let mut aliases = BTreeMap::new();
-    let mut import: Option<Vec<&str>> = None;
-    walk(text, |starts, token| {
-        if starts {
-            import = (token == Token::Word("import")).then(Vec::new);
-        } else if let (Some(words), Token::Word(name) | Token::Text(name)) = (&mut import, token) {
-            words.push(name);
-            if let [.., target, "as", alias] = words.as_slice()
-                && let Some(rule) = functions.get(target)
-            {
-                aliases.insert(*alias, *rule);
-            }
-        }
-    });
-    aliases
-}
-
-fn check_recursion<'a>(text: &'a str, functions: &BTreeMap<&'a str, &'a str>) -> Result<(), ScanError> {
-    let aliases = aliases(text, functions);
-    let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut current = None;
-    walk(text, |starts, token| {
-        let (Token::Word(name) | Token::Text(name)) = token else { return };
-        if starts {
-            current = functions.values().find(|first| **first == name);
-        } else if let Some(current) = current
-            && let Some(called) = functions.get(name).or_else(|| aliases.get(name))
-        {
-            edges.entry(current).or_default().insert(called);
-        }
-    });
-    match edges.keys().find(|function| reaches(&edges, function)) {
-        Some(function) => Err(ScanError::Recursion { function: (*function).to_owned() }),
-        None => Ok(()),
-    }
-}
-
-fn reaches<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>, start: &'a str) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut open: Vec<&str> = edges.get(start).into_iter().flatten().copied().collect();
-    while let Some(next) = open.pop() {
-        if next == start {
-            return true;
-        }
-        if seen.insert(next) {
-            open.extend(edges.get(next).into_iter().flatten());
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn recursion(rules: &str) -> Result<(), ScanError> {
+    fn check_rules(rules: &str) -> Result<(), ScanError> {
         check(&format!("package policy\n{rules}\n"), "policy")
-    }
-
-    fn recursive(function: &str) -> Result<(), ScanError> {
-        Err(ScanError::Recursion { function: function.to_owned() })
-    }
-
-    #[test]
-    fn recursive_functions_are_found() {
-        assert_eq!(recursion("f(x) := g(x) if x > 0\ng(x) := x + 1"), Ok(()));
-        assert_eq!(recursion("f(x) := f(x)"), recursive("f"));
-        assert_eq!(recursion("f(x) := y if {\n y := g(x)\n}\ng(x) := f(x - 1)"), recursive("f"));
-        assert_eq!(recursion("f(x) := g(x) g(x) := f(x)"), recursive("f"));
-        assert_eq!(recursion("f(x) := data[\"policy\"][\"f\"](x)"), recursive("f"));
-        assert_eq!(recursion("import data.policy.f as again\nf(x) := again(x)"), recursive("f"));
-        assert_eq!(recursion("f(0) := 1\nelse := 2 if f(1)"), recursive("f"));
-        assert_eq!(recursion("default f(_) := 0\nf(x) := 1 if {\n # f(x)\n x == \"\\\"\"\n}"), Ok(()));
     }
 
     #[test]
@@ -298,8 +183,8 @@ mod tests {
 
     #[test]
     fn only_the_regex_functions_with_our_meaning_are_there() {
-        assert_eq!(recursion("a if regex.match(\"a\", \"b\")"), Ok(()));
+        assert_eq!(check_rules("a if regex.match(\"a\", \"b\")"), Ok(()));
         let error = ScanError::Builtin { name: "replace".to_owned() };
-        assert_eq!(recursion("a := regex.replace(\"a\", \"b\", \"c\")"), Err(error));
+        assert_eq!(check_rules("a := regex.replace(\"a\", \"b\", \"c\")"), Err(error));
     }
 }

@@ -9,8 +9,8 @@ pub(super) enum Token<'a> {
     Text(&'a str),
     /// A number.
     Number,
-    /// An opening bracket.
-    Open,
+    /// An opening bracket: `[` or `{`.
+    Open(char),
     /// An opening parenthesis.
     Call,
     /// A closing bracket or parenthesis.
@@ -20,9 +20,28 @@ pub(super) enum Token<'a> {
     /// A dot.
     Dot,
     /// Any other sign.
-    Sign,
+    Sign(char),
     /// A string without an end.
     Unterminated,
+}
+
+/// Words after which a name does not start a rule.
+pub(super) const CONTINUING: [&str; 12] =
+    ["as", "contains", "default", "else", "every", "if", "import", "in", "not", "package", "some", "with"];
+
+/// Whether `token` starts a rule, outside brackets and with `previous` before it: a name directly after the
+/// end of an expression does, which goes on only with a sign or a keyword.
+pub(super) fn starts_rule(previous: Token<'_>, token: Token<'_>) -> bool {
+    let ended = match previous {
+        Token::Word(word) => !CONTINUING.contains(&word),
+        Token::Text(_) | Token::Number | Token::Close => true,
+        _ => false,
+    };
+    match token {
+        Token::Word("default" | "import") => true,
+        Token::Word(word) => ended && !CONTINUING.contains(&word),
+        _ => false,
+    }
 }
 
 /// Iterates over the tokens of a text.
@@ -115,12 +134,12 @@ impl<'a> Iterator for Tokens<'a> {
                     Token::Unterminated
                 }
             },
-            '[' | '{' => Token::Open,
+            '[' | '{' => Token::Open(first),
             '(' => Token::Call,
             ']' | '}' | ')' => Token::Close,
             ',' => Token::Comma,
             '.' => Token::Dot,
-            _ => Token::Sign,
+            _ => Token::Sign(first),
         })
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn wrap(text: &str) -> Cow<'_, str> {
     let (mut copied, mut line_start) = (0usize, 0usize);
     while let Some(token) = tokens.next() {
         match token {
-            Token::Open | Token::Call => depth = depth.saturating_add(1),
+            Token::Open(_) | Token::Call => depth = depth.saturating_add(1),
             Token::Close => depth = depth.saturating_sub(1),
             _ => {}
         }

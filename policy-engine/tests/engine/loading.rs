@@ -4,7 +4,8 @@ use std::error::Error as _;
 
 use crate::fixture::{BASE, POLICY, denied, does, engine, mount_device};
 use policy_engine::limits::{NESTING_MAX, POLICY_BYTES_MAX, TEXT_LENGTH_MAX};
-use policy_engine::{Engine, LoadError, ScanError};
+use policy_engine::{Engine, LoadError, RecursionError, ScanError, Session};
+use serde_json::{Map, json};
 
 fn error(policy: &str) -> LoadError {
     match Engine::load(policy.as_bytes()) {
@@ -93,13 +94,27 @@ fn deep_nesting_is_refused_before_the_parser_sees_it() {
 #[test]
 fn recursion_is_refused() {
     let recursive = error(&policy("f(x) := f(x + 1)\nmount_device := {\"allowed\": f(1)}"));
-    assert!(matches!(recursive, LoadError::Scan(ScanError::Recursion { function }) if function == "f"));
-    // Rules that refer to each other are a fault when they are asked.
-    let engine = Engine::load(policy("mount_device := a\na := b\nb := a").as_bytes()).unwrap();
-    assert!(denied(&engine, mount_device(0, BASE))[0].starts_with("the policy cannot be evaluated"));
-    // A function that refers to a rule that calls the function.
-    let engine = Engine::load(policy("f(x) := r + x\nr := f(1)\nmount_device := r").as_bytes()).unwrap();
-    assert!(!denied(&engine, mount_device(0, BASE)).is_empty());
+    assert!(matches!(recursive, LoadError::Recursion(RecursionError { rule, .. }) if rule == "f"));
+    for rules in [
+        "mount_device := a\na := b\nb := a",
+        "f(x) := r + x\nr := f(1)\nmount_device := r",
+        "containers := data.framework.candidate_containers",
+        "mount_device := data[input.target]",
+    ] {
+        assert!(matches!(error(&policy(rules)), LoadError::Recursion(_)), "{rules}");
+    }
+}
+
+#[test]
+fn a_fragment_cannot_close_a_circle() {
+    let policy = policy("f(x) := data.part.g(x)\nmount_device := f(1)");
+    let mut session = Session::load(policy.as_bytes(), Map::new()).unwrap();
+    let circle = "package part\ng(x) := data.policy.f(x)\n";
+    assert!(matches!(session.add_fragment("part", circle, &json!({})), Err(LoadError::Recursion(_))));
+    // The session goes on without it.
+    assert_eq!(session.query("data.policy.mount_device", &json!({})).unwrap_or_default(), json!(null));
+    session.add_fragment("part", "package part\ng(x) := {\"allowed\": x == 1}\n", &json!({})).unwrap();
+    assert_eq!(session.query("data.policy.mount_device", &json!({})).unwrap(), json!({"allowed": true}));
 }
 
 #[test]
