@@ -1,5 +1,6 @@
 //! The commands, one module a group. A new group is a module, an arm of [`Command`] and an arm of [`run`].
 
+mod did;
 mod host;
 mod layer;
 mod policy;
@@ -12,6 +13,9 @@ use crate::output::Answer;
 /// The command groups.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Resolve names of signers.
+    #[command(subcommand)]
+    Did(did::DidCommand),
     /// Play the untrusted host: ask an agent to run containers, and see what it refuses.
     Host(Box<host::HostArgs>),
     /// Hash and build layers.
@@ -31,6 +35,7 @@ pub(crate) enum Command {
 /// On broken input and on failures of the machine; a clean "no" is an [`Answer`].
 pub(crate) fn run(command: Command, json: bool) -> anyhow::Result<Answer> {
     match command {
+        Command::Did(command) => did::run(command),
         Command::Host(args) => host::run(*args, json),
         Command::Layer(command) => layer::run(command),
         Command::Policy(command) => policy::run(command),
