@@ -19,6 +19,17 @@ pub const TEXT_LENGTH_MAX: usize = 64_000;
 /// The deepest nesting of brackets. Policies need about ten levels; the parser's time doubles with each.
 pub const NESTING_MAX: usize = 16;
 
+/// The longest regular expression, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 64 << 10;
+
+/// The largest compiled regular expression, in bytes: room for RE2's `{0,1000}` over any character. A larger
+/// one matches nothing.
+pub const COMPILED_PATTERN_BYTES_MAX: usize = 4 << 20;
+
+/// The most that the compiled regular expressions of one engine take together, in bytes. Beyond it they are
+/// compiled anew.
+pub const COMPILED_PATTERNS_BYTES_MAX: usize = 64 << 20;
+
 /// The longest evaluation of one request. Real ones take milliseconds; this bounds what a request made to
 /// burn time can hold up.
 pub const DECISION_TIME_MAX: Duration = Duration::from_secs(5);

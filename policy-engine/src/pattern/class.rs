@@ -13,11 +13,11 @@ const POSIX: [&str; 14] = [
     "upper", "word", "xdigit",
 ];
 
-/// General categories of Unicode: the names that both engines know. Scripts are not supported.
-const CATEGORIES: [&str; 37] = [
-    "C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl",
-    "No", "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs",
-    "Any",
+/// General categories of Unicode: the names that both engines know. Scripts are not supported, nor is `C`: it
+/// has the unassigned characters in one engine and not in the other.
+const CATEGORIES: [&str; 36] = [
+    "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No",
+    "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs", "Any",
 ];
 
 /// `\d`, `\D` and so on, as a bracketed ASCII class.

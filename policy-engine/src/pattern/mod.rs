@@ -14,20 +14,43 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use regex::{Regex, RegexBuilder};
 
-/// The longest pattern, in bytes.
-const PATTERN_BYTES_MAX: usize = 64 << 10;
+use crate::evaluator::limits::{COMPILED_PATTERN_BYTES_MAX, COMPILED_PATTERNS_BYTES_MAX, PATTERN_BYTES_MAX};
 
-/// The largest compiled pattern, in bytes: room for RE2's `{0,1000}` over any character.
-const COMPILED_BYTES_MAX: usize = 4 << 20;
+/// The sizes that a pattern is compiled to, one after the other until it fits. What is kept is counted by the
+/// size that it was given, so that many small patterns fit where few large ones do.
+const SIZES: [usize; 3] = [16 << 10, 256 << 10, COMPILED_PATTERN_BYTES_MAX];
 
-/// How many compiled patterns are kept. Patterns are the policy's, so that a host cannot fill this.
-const CACHED_MAX: usize = 4096;
+/// What an entry of the cache takes beside the compiled pattern, in bytes.
+const ENTRY_BYTES: usize = 512;
 
 /// Compiled patterns, shared by the evaluators of one engine. `None` is a pattern that RE2 refuses, or that
 /// exceeds the limits: it matches nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Patterns {
-    compiled: Arc<Mutex<HashMap<String, Option<Regex>>>>,
+    compiled: Arc<Mutex<Cache>>,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    patterns: HashMap<String, Option<Regex>>,
+    bytes: usize,
+}
+
+impl Cache {
+    /// The compiled pattern. What is kept never weighs more than [`COMPILED_PATTERNS_BYTES_MAX`].
+    fn get(&mut self, pattern: &str) -> Option<&Regex> {
+        if !self.patterns.contains_key(pattern) {
+            let (regex, size) = compile(pattern);
+            // The compiled program, and as much again for what it caches of its texts.
+            let bytes = size.saturating_mul(2).saturating_add(pattern.len()).saturating_add(ENTRY_BYTES);
+            if self.bytes.saturating_add(bytes) > COMPILED_PATTERNS_BYTES_MAX {
+                *self = Self::default();
+            }
+            self.bytes = self.bytes.saturating_add(bytes);
+            self.patterns.insert(pattern.to_owned(), regex);
+        }
+        self.patterns.get(pattern).and_then(Option::as_ref)
+    }
 }
 
 impl Patterns {
@@ -44,14 +67,7 @@ impl Patterns {
     fn with<T>(&self, pattern: &str, answer: impl FnOnce(Option<&Regex>) -> T) -> T {
         // A panic elsewhere leaves a map of finished entries.
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(regex) = compiled.get(pattern) {
-            return answer(regex.as_ref());
-        }
-        if compiled.len() >= CACHED_MAX {
-            compiled.clear();
-        }
-        let regex = compiled.entry(pattern.to_owned()).or_insert_with(|| compile(pattern));
-        answer(regex.as_ref())
+        answer(compiled.get(pattern))
     }
 }
 
@@ -84,20 +100,24 @@ impl WholePattern {
 
 fn compile_whole(pattern: &str) -> Option<Regex> {
     // It must be valid on its own: one like `a)|(b` would escape the group.
-    compile(pattern)?;
-    compile(&format!("^(?:{pattern})$"))
+    compile(pattern).0?;
+    compile(&format!("^(?:{pattern})$")).0
 }
 
-fn compile(pattern: &str) -> Option<Regex> {
+/// The compiled pattern and the size that it was given, in bytes.
+fn compile(pattern: &str) -> (Option<Regex>, usize) {
     if pattern.len() > PATTERN_BYTES_MAX {
-        return None;
+        return (None, 0);
     }
-    let translated = translate::to_rust(pattern)?;
-    RegexBuilder::new(&translated)
-        .size_limit(COMPILED_BYTES_MAX)
-        .dfa_size_limit(COMPILED_BYTES_MAX)
-        .build()
-        .ok()
+    let Some(translated) = translate::to_rust(pattern) else { return (None, 0) };
+    for size in SIZES {
+        match RegexBuilder::new(&translated).size_limit(size).dfa_size_limit(size).build() {
+            Ok(regex) => return (Some(regex), size),
+            Err(regex::Error::CompiledTooBig(_)) => {}
+            Err(_) => break,
+        }
+    }
+    (None, 0)
 }
 
 #[cfg(test)]

@@ -36,8 +36,10 @@ fn what_re2_refuses_is_refused() {
         "(?x)a b",
         "(?u)a",
         "(?R)a",
-        "(?)",
         "(?i-)",
+        "(?i-:a)",
+        "(?-)",
+        "(?ii)a",
         "a{1001}",
         "a{3,2}",
         "(a{100}){100}",
@@ -57,6 +59,20 @@ fn what_re2_refuses_is_refused() {
         r"\x",
         r"\x{110000}",
         r"\p{Alphabetic}",
+        r"\pC",
+        r"\p{Greek}",
+        r"\p{}",
+        r"\p{Lu",
+        "a(?i)*",
+        r"a*\Q\E*",
+        "[a-\\d]",
+        "a{1000}{1000}",
+        "(?P<n>a",
+        "(?P<>a)",
+        "(?P<n-m>a)",
+        "(?P>n)",
+        r"\Qa\E\E",
+        r"[\Qa\E]",
         r"\p{Script=Greek}",
         "[[:nope:]]",
         "(?=a)",
@@ -116,6 +132,35 @@ fn common_patterns_keep_their_meaning() {
         ("^[[:alpha:]]+$", "abc", true),
         ("^a+?$", "aa", true),
         ("", "anything", true),
+        ("(?)^a$", "a", true),
+        ("^(?P<1>a)(?<b>c)$", "ac", true),
+        ("^(a|)$", "", true),
+        ("^(|a|)b$", "b", true),
+        ("()|(?:)", "", true),
+        (r"\Aab\z", "ab", true),
+        (r"a\z", "a\n", false),
+        ("a$", "a\n", false),
+        ("(?m)a$", "a\nb", true),
+        (r"^a\Bb$", "ab", true),
+        (r"^é\B", "é", true),
+        ("^[[:word:]]+$", "a_9", true),
+        ("^[[:word:]]+$", "é", false),
+        ("^[[:^word:]]$", "é", true),
+        ("^[[:space:]]$", "\u{a0}", false),
+        // Folding is of all characters, also of those that RE2 folds into ASCII.
+        ("(?i)^k$", "\u{212a}", true),
+        ("(?i)^[a-z]$", "\u{17f}", true),
+        (r"(?i)^\w$", "\u{17f}", true),
+        ("(?i)^é$", "É", true),
+        ("(?i)^ss$", "ß", false),
+        ("^(?i:a)b$", "Ab", true),
+        ("^(?i:a)b$", "AB", false),
+        ("^a(?i)b|C$", "c", true),
+        ("^a{0}$", "", true),
+        ("^((a{10}){10}){10}$", "a", false),
+        (r"^\x{00041}$", "A", true),
+        (r"^\0\07$", "\u{0}\u{7}", true),
+        (r"^\_\-\/$", "_-/", true),
     ] {
         assert_eq!(matches(pattern, text), Some(expected), "{pattern} {text}");
     }
@@ -126,10 +171,24 @@ fn patterns_are_bounded() {
     let patterns = Patterns::default();
     assert!(!patterns.is_valid(&"a".repeat(PATTERN_BYTES_MAX + 1)));
     assert!(!patterns.is_valid(&"(".repeat(300)));
-    for number in 0..CACHED_MAX + 10 {
-        assert!(patterns.is_valid(&format!("a{number}")));
+    assert!(patterns.is_valid(&"a".repeat(PATTERN_BYTES_MAX)));
+    // RE2 accepts it; what it would take to keep it does not fit.
+    assert!(!patterns.is_valid(r"^\pL{1000}\pL{1000}\pL{1000}$"));
+}
+
+#[test]
+fn the_cache_is_bounded_in_bytes() {
+    let patterns = Patterns::default();
+    for number in 0..200 {
+        assert!(patterns.is_valid(&format!("^.{{0,900}}{number}$")), "{number}");
+        assert!(patterns.compiled.lock().unwrap().bytes <= COMPILED_PATTERNS_BYTES_MAX);
     }
-    assert!(patterns.compiled.lock().unwrap().len() <= CACHED_MAX);
+    let small = Patterns::default();
+    for number in 0..1500 {
+        assert!(small.is_valid(&format!("^NAME{number}=.+$")));
+    }
+    // None of them had to go.
+    assert_eq!(small.compiled.lock().unwrap().patterns.len(), 1500);
 }
 
 proptest::proptest! {

@@ -2,6 +2,7 @@
 
 use super::class;
 use super::cursor::Cursor;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// RE2's most repetitions, of one operator and of nested ones together.
@@ -29,6 +30,8 @@ struct Translation {
     factor: u32,
     /// For each open group the largest factor inside it so far.
     groups: Vec<u32>,
+    /// The names of groups so far.
+    names: BTreeSet<String>,
 }
 
 impl Translation {
@@ -113,13 +116,12 @@ impl Translation {
                 let (name, rest) = cursor.rest().split_once('>')?;
                 let plain =
                     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-                // Names are not used; a leading digit is one that only RE2 allows.
-                if !plain || name.starts_with(|first: char| first.is_ascii_digit()) {
+                // Nobody asks for a group by its name, but each may be given once.
+                if !plain || !self.names.insert(name.to_owned()) {
                     return None;
                 }
-                let name = name.to_owned();
                 cursor.set(rest);
-                self.push(&format!("(?P<{name}>"));
+                self.push("(");
                 self.groups.push(1);
                 return Some(());
             }
@@ -134,7 +136,9 @@ impl Translation {
         }
         let scoped = rest.starts_with(':');
         if flags.is_empty() && !scoped {
-            return None;
+            // `(?)` says nothing.
+            cursor.skip(1);
+            return Some(());
         }
         let text = format!("(?{flags}{}", if scoped { ':' } else { ')' });
         cursor.skip(flags.len().saturating_add(1));
