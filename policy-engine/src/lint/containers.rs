@@ -31,6 +31,7 @@ pub(super) fn check(document: &Document, findings: &mut Findings) {
     empty_list(document, findings);
     for (path, container) in document.list("containers") {
         layers(container, &path, findings);
+        command(container, &path, findings);
     }
     told_apart(document, findings);
 }
@@ -62,6 +63,18 @@ fn layers(container: &Json, path: &str, findings: &mut Findings) {
         if let Some(first) = seen.insert(layer, index) {
             findings.note("layer-duplicate", at, format!("the same layer as {path}[{first}]"));
         }
+    }
+}
+
+fn command(container: &Json, path: &str, findings: &mut Findings) {
+    let none = match container.get("command") {
+        Some(Json::Null) => true,
+        Some(Json::Array(words)) => words.is_empty(),
+        _ => false,
+    };
+    if none {
+        let message = "no program is named: a guest that starts one in each container never creates this one";
+        findings.warning("command-empty", format!("{path}.command"), message);
     }
 }
 
@@ -188,6 +201,16 @@ mod tests {
         }
         let hash = "c".repeat(64);
         assert_eq!(layers(json!([hash, hash])).paths("layer-duplicate"), ["containers[0].layers[1]"]);
+    }
+
+    #[test]
+    fn containers_without_a_command_are_found() {
+        assert_eq!(Policy::new().paths("command-empty"), [""; 0]);
+        for command in [Json::Null, json!([])] {
+            let policy = || Policy::new().container(0, |container| container["command"] = command.clone());
+            assert_eq!(policy().paths("command-empty"), ["containers[0].command"]);
+            assert_eq!(policy().paths("field-type"), [""; 0]);
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ enum Kind {
     Text,
     Flag,
     Texts,
+    /// Null is what policy writers give for a command that neither image nor template names.
+    TextsOrNull,
     Integers,
     /// A list of objects that [`env_rules`], [`objects`] look into.
     List,
@@ -30,7 +32,7 @@ const CONTAINER: [Field; 13] = [
     ("allow_elevated", Kind::Flag, ALWAYS),
     ("allow_stdio_access", Kind::Flag, ALWAYS),
     ("capabilities", Kind::ObjectOrNull, Version(0, 2, 2)),
-    ("command", Kind::Texts, ALWAYS),
+    ("command", Kind::TextsOrNull, ALWAYS),
     ("env_rules", Kind::List, ALWAYS),
     ("exec_processes", Kind::List, ALWAYS),
     ("layers", Kind::Texts, ALWAYS),
@@ -244,6 +246,7 @@ impl Kind {
             Self::Text => value.is_string(),
             Self::Flag => value.is_boolean(),
             Self::Texts => all(Json::is_string),
+            Self::TextsOrNull => value.is_null() || all(Json::is_string),
             Self::Integers => all(|number| number.is_i64() || number.is_u64()),
             Self::List => value.is_array(),
             Self::Object => value.is_object(),
@@ -256,7 +259,7 @@ impl Kind {
         match self {
             Self::Text => "a text",
             Self::Flag => "true or false",
-            Self::Texts => "a list of texts",
+            Self::Texts | Self::TextsOrNull => "a list of texts",
             Self::Integers => "a list of whole numbers",
             Self::List => "a list",
             Self::Object => "an object",
