@@ -3,6 +3,13 @@
 //!
 //! The requests are made from the policy's own objects. So the same test judges policies that are not of this
 //! repository: `CCE_POLICIES=DIRECTORY cargo test -p policy-engine --test confcom_cases -- --ignored`.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop"
+)]
 
 mod evaluators;
 mod near_misses;
@@ -14,7 +21,7 @@ use serde_json::{Value as Json, json};
 
 use evaluators::{Evaluator, all};
 use near_misses::near_misses;
-use request::{Attempt, allowed};
+use request::{Attempt, CAPABILITY, allowed};
 
 const TEMPLATE: &str = include_str!("template.rego");
 
@@ -61,30 +68,34 @@ fn data() -> Json {
             {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
         ],
         "privilegedMounts": [],
-        "defaultPrivilegedCapabilities": [], "defaultUnprivilegedCapabilities": [],
+        "defaultPrivilegedCapabilities": [CAPABILITY], "defaultUnprivilegedCapabilities": [CAPABILITY],
         "sandboxPrefix": "sandbox://", "hugePagesPrefix": "hugepages://", "plan9Prefix": "plan9://",
     })
 }
 
 /// Runs each container of a policy and its near misses; how many near misses there were for each.
 fn judge(name: &str, policy: &str, evaluator: Evaluator) -> Vec<usize> {
-    let load = || evaluator.load(policy.as_bytes(), data());
-    let containers = load().query("data.policy.containers", &json!({})).expect("a value");
-    let rights = |right: &str| {
-        load().query(&format!("data.policy.{right}"), &json!({})).expect("a value") == Json::Bool(true)
-    };
-    let dropping = (rights("allow_environment_variable_dropping"), rights("allow_capability_dropping"));
-    let containers = containers.as_array().expect("containers");
+    let mut session = evaluator.load(policy.as_bytes(), data());
+    let mut value = |name: &str| session.query(&format!("data.policy.{name}"), &json!({})).expect("a value");
+    let containers = value("containers");
+    let dropping = (
+        value("allow_environment_variable_dropping") == Json::Bool(true),
+        value("allow_capability_dropping") == Json::Bool(true),
+    );
+    let start = session.save();
     let mut counts = Vec::new();
-    for (index, container) in containers.iter().enumerate() {
+    for (index, container) in containers.as_array().expect("containers").iter().enumerate() {
         let at = format!("{name}, containers[{index}], {evaluator:?}");
         let attempt = allowed(container);
-        creates(&at, &mut load(), &attempt, container);
-        drops(&at, &mut load(), &attempt, dropping);
+        creates(&at, &mut session, &attempt, container);
+        session.restore(&start);
+        drops(&at, &mut session, &attempt, dropping);
         let misses = near_misses(&attempt, container, dropping);
         for miss in &misses {
-            denies(&format!("{at}, {}", miss.change), &mut load(), &miss.attempt);
+            session.restore(&start);
+            denies(&format!("{at}, {}", miss.change), &mut session, &miss.attempt);
         }
+        session.restore(&start);
         counts.push(misses.len());
     }
     counts
@@ -128,7 +139,8 @@ fn drops(at: &str, session: &mut Session, attempt: &Attempt, (environment, capab
         request["envList"].as_array_mut().expect("a list").push(json!("LD_PRELOAD=/host.so"));
     }
     if capabilities {
-        request["capabilities"]["ambient"] = json!(["CAP_MAC_ADMIN"]);
+        let ambient = request["capabilities"]["ambient"].as_array_mut().expect("a list");
+        ambient.push(json!("CAP_MAC_ADMIN"));
     }
     let mut answer = Json::Null;
     for (rule, input) in &more.questions {

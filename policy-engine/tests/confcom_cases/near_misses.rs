@@ -54,7 +54,7 @@ pub(crate) fn near_misses(
     rights(&mut misses, container);
     mounts(&mut misses, container);
     environment(&mut misses, container, drops_environment);
-    capabilities(&mut misses, container, drops_capabilities);
+    capabilities(&mut misses, drops_capabilities);
     misses.misses
 }
 
@@ -176,8 +176,9 @@ fn environment(misses: &mut Misses<'_>, container: &Json, dropped: bool) {
     }
 }
 
-fn capabilities(misses: &mut Misses<'_>, container: &Json, dropped: bool) {
-    let bounding = container["capabilities"]["bounding"].as_array().cloned().unwrap_or_default();
+fn capabilities(misses: &mut Misses<'_>, dropped: bool) {
+    let bounding =
+        misses.allowed.creation()["capabilities"]["bounding"].as_array().cloned().unwrap_or_default();
     if !bounding.is_empty() {
         misses.creation("one capability less", |request| {
             request["capabilities"]["bounding"] = bounding[1..].to_vec().into();

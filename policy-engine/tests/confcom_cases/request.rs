@@ -5,6 +5,8 @@ use serde_json::{Value as Json, json};
 /// Where this container's parts are.
 pub(crate) const ID: &str = "c0ffee";
 pub(crate) const SANDBOX: &str = "/run/gcs/c/5a4d/sandboxMounts";
+/// What a container has without a list of its own.
+pub(crate) const CAPABILITY: &str = "CAP_CHOWN";
 const HUGE_PAGES: &str = "/run/gcs/c/5a4d/hugepages";
 
 /// Questions in order; the last one matters.
@@ -79,9 +81,20 @@ fn creation(container: &Json) -> Json {
         "user": id_name(&container["user"]["user_idname"], "0", "root"),
         "groups": groups,
         "umask": container["user"]["umask"],
-        "capabilities": container["capabilities"],
+        "capabilities": capabilities(container),
         "seccompProfileSHA256": container["seccomp_profile_sha256"],
         "isSandboxContainer": false,
+    })
+}
+
+fn capabilities(container: &Json) -> Json {
+    if !container["capabilities"].is_null() {
+        return container["capabilities"].clone();
+    }
+    let inheritable: &[&str] = if container["allow_elevated"] == true { &[CAPABILITY] } else { &[] };
+    json!({
+        "bounding": [CAPABILITY], "effective": [CAPABILITY], "permitted": [CAPABILITY],
+        "inheritable": inheritable, "ambient": [],
     })
 }
 
