@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use protobuf::descriptor::field_descriptor_proto::Type;
-use protobuf::descriptor::{DescriptorProto, FileDescriptorProto};
+use protobuf::descriptor::field_descriptor_proto::{Label, Type};
+use protobuf::descriptor::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto};
 use ttrpc_codegen::{Codegen, Customize, ProtobufCustomize};
 
 /// Where the contracts lie, seen from the crate's root.
@@ -48,6 +48,7 @@ fn main() -> io::Result<()> {
     fs::write(out_dir.join("mod.rs"), modules)?;
     let contract = parse(&inputs)?;
     fs::write(out_dir.join("methods.rs"), method_table(&contract).map_err(io::Error::other)?)?;
+    fs::write(out_dir.join("messages.rs"), message_table(&contract)?)?;
     let mut files = contract;
     files.extend(parse(&[Path::new(PROTOS).join(ENVELOPE)])?);
     fs::write(out_dir.join("schema.rs"), schema(&files)?)
@@ -82,6 +83,67 @@ fn method_table(files: &[FileDescriptorProto]) -> Result<String, std::fmt::Error
     }
     table.push_str("]\n");
     Ok(table)
+}
+
+/// The source of `MESSAGES`, in the order of the contracts.
+fn message_table(files: &[FileDescriptorProto]) -> io::Result<String> {
+    let mut messages = Vec::new();
+    for file in files {
+        for message in &file.message_type {
+            collect(&format!(".{}", file.package()), message, &mut messages);
+        }
+    }
+    let entry = |name: &str| {
+        let entry =
+            messages.iter().find(|(message, declared)| message == name && declared.options.map_entry());
+        entry.and_then(|(_, declared)| declared.field.iter().find(|field| field.number() == 2))
+    };
+    let mut source = String::from("&[\n");
+    for (name, message) in messages.iter().filter(|(_, message)| !message.options.map_entry()) {
+        let mut fields = String::new();
+        for field in &message.field {
+            let (shape, value) = match entry(field.type_name()) {
+                Some(value) => ("Map".to_owned(), value),
+                None => (shape(message, field), field),
+            };
+            let kind = match value.type_() {
+                Type::TYPE_BOOL => "Bool".to_owned(),
+                Type::TYPE_BYTES => "Bytes".to_owned(),
+                Type::TYPE_ENUM | Type::TYPE_INT32 => "Int32".to_owned(),
+                Type::TYPE_INT64 => "Int64".to_owned(),
+                Type::TYPE_MESSAGE => format!("Message({:?})", value.type_name().trim_start_matches('.')),
+                Type::TYPE_STRING => "String".to_owned(),
+                Type::TYPE_UINT32 => "Uint32".to_owned(),
+                Type::TYPE_UINT64 => "Uint64".to_owned(),
+                other => return Err(io::Error::other(format!("{name} has a field of type {other:?}"))),
+            };
+            write!(
+                fields,
+                "Field {{ name: {:?}, shape: Shape::{shape}, value: Value::{kind} }}, ",
+                field.name()
+            )
+            .map_err(io::Error::other)?;
+        }
+        writeln!(source, "Message {{ name: {:?}, fields: &[{fields}] }},", name.trim_start_matches('.'))
+            .map_err(io::Error::other)?;
+    }
+    source.push_str("]\n");
+    Ok(source)
+}
+
+/// How often a field that is no map is there.
+fn shape(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+    if field.label() == Label::LABEL_REPEATED {
+        return "Repeated".to_owned();
+    }
+    if field.proto3_optional() {
+        return "Optional".to_owned();
+    }
+    let choice = field.oneof_index.and_then(|index| message.oneof_decl.get(usize::try_from(index).ok()?));
+    match choice {
+        Some(choice) => format!("OneOf({:?})", choice.name()),
+        None => "Single".to_owned(),
+    }
 }
 
 /// The source of `SCHEMA`: every message with its fields' numbers and kinds. A field that is a message names it by

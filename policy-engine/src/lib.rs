@@ -15,6 +15,7 @@ pub mod denial;
 pub mod digest;
 pub mod engine;
 mod evaluator;
+pub mod kata;
 pub mod lint;
 pub mod name;
 #[expect(dead_code, unused_imports, reason = "the evaluator is wired in with its first decisions")]

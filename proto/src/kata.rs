@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod bounds;
+pub mod messages;
 mod methods;
 
 pub use generated::{agent, agent_ttrpc, csi, health, health_ttrpc, oci, types};

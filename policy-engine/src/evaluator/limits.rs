@@ -47,10 +47,10 @@ const COLUMNS: NonZeroU32 = NonZeroU32::new(64_000 + 1_000).unwrap();
 const BYTES: NonZeroUsize = NonZeroUsize::new(2 * POLICY_BYTES_MAX).unwrap();
 const LINES: NonZeroUsize = NonZeroUsize::new(POLICY_LINES_MAX).unwrap();
 
-pub(super) const fn source_limits() -> PolicyLengthConfig {
+pub(crate) const fn source_limits() -> PolicyLengthConfig {
     PolicyLengthConfig { max_col: COLUMNS, max_file_bytes: BYTES, max_lines: LINES }
 }
 
-pub(super) const fn timer(limit: Duration) -> ExecutionTimerConfig {
+pub(crate) const fn timer(limit: Duration) -> ExecutionTimerConfig {
     ExecutionTimerConfig { limit, check_interval: CLOCK_INTERVAL }
 }

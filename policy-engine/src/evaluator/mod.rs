@@ -7,12 +7,12 @@ mod load;
 mod metadata;
 mod outcome;
 mod points;
-mod recursion;
-mod rego;
-mod scan;
+pub(crate) mod recursion;
+pub(crate) mod rego;
+pub(crate) mod scan;
 mod session;
-mod tokens;
-mod wrap;
+pub(crate) mod tokens;
+pub(crate) mod wrap;
 
 use serde_json::Value as Json;
 

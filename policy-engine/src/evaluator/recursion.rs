@@ -36,14 +36,14 @@ enum Mention {
 
 /// The rules of one module and what each mentions.
 #[derive(Debug, Clone)]
-pub(super) struct References {
+pub(crate) struct References {
     package: String,
     rules: BTreeMap<String, BTreeSet<Mention>>,
 }
 
 impl References {
     /// Reads a module of `package`.
-    pub(super) fn read(package: &str, text: &str) -> Self {
+    pub(crate) fn read(package: &str, text: &str) -> Self {
         let mut reader = Reader { package, ..Reader::default() };
         let mut previous = Token::Sign(' ');
         for token in Tokens::new(text) {
@@ -59,7 +59,7 @@ impl References {
 }
 
 /// Refuses modules whose rules may refer to themselves.
-pub(super) fn check<'a>(modules: impl Iterator<Item = &'a References> + Clone) -> Result<(), RecursionError> {
+pub(crate) fn check<'a>(modules: impl Iterator<Item = &'a References> + Clone) -> Result<(), RecursionError> {
     let mut rules: BTreeMap<Rule<'a>, Vec<&'a BTreeSet<Mention>>> = BTreeMap::new();
     for module in modules {
         for (rule, mentions) in &module.rules {

@@ -193,7 +193,7 @@ impl Rego {
 }
 
 /// The interpreter quotes whole lines of the policy before the message proper; the last line is the message.
-fn message(error: &impl std::fmt::Display) -> String {
+pub(crate) fn message(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let location = text.lines().find_map(|line| line.trim_start().strip_prefix("--> "));
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();

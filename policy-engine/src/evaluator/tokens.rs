@@ -2,7 +2,7 @@
 
 /// A piece of a Rego text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// A name or keyword.
     Word(&'a str),
     /// A string's content, escapes untouched.
@@ -46,23 +46,23 @@ pub(super) fn starts_rule(previous: Token<'_>, token: Token<'_>) -> bool {
 
 /// Iterates over the tokens of a text.
 #[derive(Debug, Clone)]
-pub(super) struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     rest: &'a str,
     text: &'a str,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { rest: text, text }
     }
 
     /// The end of the token that was read last, in bytes from the start.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.text.len().saturating_sub(self.rest.len())
     }
 
     /// The line of the token that was read last, from 1.
-    pub(super) fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         let newlines = self.text.bytes().take(self.position()).filter(|byte| *byte == b'\n').count();
         newlines.saturating_add(1)
     }

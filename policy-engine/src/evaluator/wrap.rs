@@ -13,7 +13,7 @@ use super::tokens::{Token, Tokens};
 const LINE_BYTES: usize = 512;
 
 /// Adds line breaks after commas between brackets, where they mean nothing.
-pub(super) fn wrap(text: &str) -> Cow<'_, str> {
+pub(crate) fn wrap(text: &str) -> Cow<'_, str> {
     if text.lines().all(|line| line.len() <= LINE_BYTES) {
         return Cow::Borrowed(text);
     }

@@ -1,5 +1,6 @@
 //! `cce policy replay`: whether this engine decides as another one did.
 
+mod kata;
 mod lines;
 mod sessions;
 
@@ -12,8 +13,12 @@ use crate::output::Answer;
 /// Arguments of `cce policy replay`.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Recorded sessions, one JSON object a line; gzip is recognised.
+    /// Recorded sessions, one JSON object a line; gzip is recognised. With --kata, test cases: a JSON list of
+    /// {description, allowed, kind, request}.
     file: PathBuf,
+    /// Ask this policy of Kata's dialect, with its state carried from case to case.
+    #[arg(long, value_name = "POLICY", conflicts_with_all = ["evaluator", "strict"])]
+    kata: Option<PathBuf>,
     /// Which evaluator is asked.
     #[arg(long, value_enum, default_value = "all")]
     evaluator: EvaluatorChoice,
@@ -34,7 +39,10 @@ enum EvaluatorChoice {
 /// Replays a file.
 ///
 /// # Errors
-/// When the file cannot be read or is not of the form.
+/// When a file cannot be read or is not of the form.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Answer> {
-    sessions::run(args)
+    match &args.kata {
+        Some(policy) => kata::run(policy, &args.file),
+        None => sessions::run(args),
+    }
 }

@@ -1,0 +1,104 @@
+//! The Rego interpreter with one Kata policy in it.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use regorus::Value;
+
+use super::kind::Kind;
+use super::{LoadError, builtins, prints};
+use crate::evaluator::limits::{POLICY_BYTES_MAX, source_limits, timer};
+use crate::evaluator::recursion::{self, References};
+use crate::evaluator::rego::{EvaluationError, message};
+use crate::evaluator::scan;
+use crate::evaluator::wrap::wrap;
+
+/// The package of a policy, and the name under which our questions to it lie.
+const PACKAGE: &str = "agent_policy";
+const QUESTIONS: &str = "agent_questions";
+
+pub(super) struct Interpreter {
+    engine: regorus::Engine,
+}
+
+impl std::fmt::Debug for Interpreter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Interpreter")
+    }
+}
+
+impl Interpreter {
+    pub(super) fn load(policy: &str) -> Result<Self, LoadError> {
+        if policy.len() > POLICY_BYTES_MAX {
+            return Err(LoadError::TooLarge { bytes: policy.len() });
+        }
+        scan::check_structure(policy, PACKAGE).map_err(LoadError::Scan)?;
+        recursion::check([References::read(PACKAGE, policy)].iter()).map_err(LoadError::Recursion)?;
+        let mut engine = regorus::Engine::new();
+        // As the peer reads policies; texts that ask for version 1 get it by their imports.
+        engine.set_rego_v0(true);
+        engine.set_strict_builtin_errors(false);
+        engine.set_policy_length_config(source_limits());
+        // What remains of `print` must not reach the guest's console.
+        engine.set_gather_prints(true);
+        builtins::add(&mut engine);
+        let parse = |message| LoadError::Parse { message };
+        for (path, text) in
+            [("policy.rego", wrap(&prints::remove(policy))), ("questions.rego", questions().into())]
+        {
+            let added = engine.add_policy(path.to_owned(), text.into_owned());
+            added.map_err(|error| parse(message(&error)))?;
+        }
+        let mut interpreter = Self { engine };
+        // The policy is analysed with the first question.
+        match interpreter.engine.eval_rule(format!("data.{QUESTIONS}.ready")) {
+            Ok(Value::Bool(true)) => Ok(interpreter),
+            Ok(_) => Err(parse("its rules have no values".to_owned())),
+            Err(error) => Err(parse(message(&error))),
+        }
+    }
+
+    /// The value of the rule for `kind`, with `input` as its input and `state` as `data.pstate`. Undefined is a
+    /// value.
+    pub(super) fn ask(
+        &mut self,
+        kind: Kind,
+        input: Value,
+        state: Value,
+        limit: Duration,
+    ) -> Result<Value, EvaluationError> {
+        let started = Instant::now();
+        let mut question = Value::new_object();
+        if let Ok(fields) = question.as_object_mut() {
+            fields.insert("request".into(), input);
+            fields.insert("state".into(), state);
+        }
+        self.engine.set_execution_timer_config(timer(limit));
+        self.engine.set_input(question);
+        let result = self.engine.eval_rule(format!("data.{QUESTIONS}.{kind}"));
+        // The interpreter would hold on to the state, and the next change would copy it.
+        self.engine.set_input(Value::Undefined);
+        let _ = self.engine.take_prints();
+        // Past its limit the interpreter may take its own timeout for an undefined function and go on.
+        if started.elapsed() >= limit {
+            return Err(EvaluationError::TooLong);
+        }
+        result.map_err(|error| EvaluationError::Fault { message: message(&error) })
+    }
+}
+
+/// A rule for each kind that asks the policy's.
+///
+/// The state goes in with the input and not into the interpreter's data document, whose every change would make
+/// it prepare the whole policy anew.
+fn questions() -> String {
+    let mut text = format!("package {QUESTIONS}\n\nready := true\n");
+    for kind in Kind::ALL {
+        let _ = write!(
+            text,
+            "\n{kind} := answer {{\n\tanswer := data.{PACKAGE}.{kind} with input as input.request \
+             with data.pstate as input.state\n}}\n"
+        );
+    }
+    text
+}
