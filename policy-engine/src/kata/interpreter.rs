@@ -102,3 +102,32 @@ fn questions() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_evaluation_that_takes_too_long_has_no_answer() {
+        // The interpreter takes its own timeout inside of a function for an undefined one.
+        let policy = "package agent_policy\nxs := numbers.range(1, 3000)\n\
+                      slow(x) { count([1 | a := xs[_]; b := xs[_]; a * b < x]) == 0 }\n\
+                      StartContainerRequest { not slow(7) }\nPauseContainerRequest := true\n";
+        let mut interpreter = Interpreter::load(policy).unwrap();
+        let mut ask = |kind, limit| interpreter.ask(kind, Value::new_object(), Value::new_object(), limit);
+        let limit = Duration::from_millis(20);
+        assert_eq!(ask(Kind::StartContainerRequest, limit), Err(EvaluationError::TooLong));
+        // The next one has its own time.
+        assert_eq!(ask(Kind::PauseContainerRequest, Duration::from_secs(5)), Ok(true.into()));
+    }
+
+    #[test]
+    fn every_kind_has_a_question() {
+        let mut interpreter = Interpreter::load("package agent_policy").unwrap();
+        for kind in Kind::ALL {
+            let answer =
+                interpreter.ask(*kind, Value::new_object(), Value::new_object(), Duration::from_secs(5));
+            assert_eq!(answer, Ok(Value::Undefined), "{kind}");
+        }
+    }
+}

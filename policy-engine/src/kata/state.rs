@@ -168,7 +168,7 @@ fn value(operation: &Value) -> Result<Value, StateError> {
     if *value == Value::Undefined {
         return Err(StateError::Malformed);
     }
-    let text = value.to_json_str().map_err(|_| StateError::Malformed)?;
+    let text = serde_json::to_string(value).map_err(|_| StateError::Malformed)?;
     if text.len() <= VALUE_BYTES_MAX { Ok(value.clone()) } else { Err(StateError::TooLarge) }
 }
 

@@ -27,7 +27,7 @@ fn a_staged_change_is_not_yet_there() {
     let change = state.stage(&[add("sandbox_name"), add("one")], Some("one")).unwrap();
     assert_eq!(state.document(), Value::new_object());
     state.commit(change);
-    assert_eq!(state.document().to_json_str().unwrap(), r#"{"one":"x","sandbox_name":"x"}"#);
+    assert_eq!(serde_json::to_string(&state.document()).unwrap(), r#"{"one":"x","sandbox_name":"x"}"#);
 }
 
 #[test]
