@@ -6,16 +6,40 @@ use std::time::{Duration, Instant};
 use regorus::Value;
 
 use super::kind::Kind;
-use super::{LoadError, builtins, prints};
+use super::{builtins, prints};
 use crate::evaluator::limits::{POLICY_BYTES_MAX, source_limits, timer};
-use crate::evaluator::recursion::{self, References};
+use crate::evaluator::recursion::{self, RecursionError, References};
 use crate::evaluator::rego::{EvaluationError, message};
-use crate::evaluator::scan;
+use crate::evaluator::scan::{self, ScanError};
 use crate::evaluator::wrap::wrap;
 
 /// The package of a policy, and the name under which our questions to it lie.
 const PACKAGE: &str = "agent_policy";
 const QUESTIONS: &str = "agent_questions";
+
+/// Why a policy is not loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Larger than [`POLICY_BYTES_MAX`].
+    #[error("the policy has {bytes} bytes, more than {POLICY_BYTES_MAX}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// Refused before parsing.
+    #[error("the policy is not accepted")]
+    Scan(#[source] ScanError),
+    /// Rules that may refer to themselves.
+    #[error("the policy is not accepted")]
+    Recursion(#[source] RecursionError),
+    /// Not Rego, or Rego that cannot be evaluated.
+    #[error("the policy does not parse: {message}")]
+    Parse {
+        /// The parser's words, shortened.
+        message: String,
+    },
+}
 
 pub(super) struct Interpreter {
     engine: regorus::Engine,

@@ -52,8 +52,11 @@ mod interpreter;
 mod kind;
 mod policy;
 mod prints;
+mod refusal;
 mod state;
 
+pub use interpreter::LoadError;
 pub use kind::{Kind, UnknownKind};
-pub use policy::{Allowed, KataPolicy, LoadError, Refusal};
+pub use policy::{Allowed, KataPolicy};
+pub use refusal::Refusal;
 pub use state::StateError;

@@ -6,104 +6,12 @@ use regorus::Value;
 use serde_json::Value as Json;
 
 use super::answer::Answer;
-use super::interpreter::Interpreter;
+use super::interpreter::{Interpreter, LoadError};
 use super::kind::{Effect, Kind};
+use super::refusal::{Refusal, TEXT_BYTES_MAX};
 use super::state::{Change, State, StateError};
-use crate::evaluator::limits::{DECISION_TIME_MAX, POLICY_BYTES_MAX};
-use crate::evaluator::recursion::RecursionError;
-use crate::evaluator::rego::EvaluationError;
-use crate::evaluator::scan::ScanError;
+use crate::evaluator::limits::DECISION_TIME_MAX;
 use crate::permit::Settlement;
-
-/// Why a policy is not loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// Larger than [`POLICY_BYTES_MAX`].
-    #[error("the policy has {bytes} bytes, more than {POLICY_BYTES_MAX}")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// Refused before parsing.
-    #[error("the policy is not accepted")]
-    Scan(#[source] ScanError),
-    /// Rules that may refer to themselves.
-    #[error("the policy is not accepted")]
-    Recursion(#[source] RecursionError),
-    /// Not Rego, or Rego that cannot be evaluated.
-    #[error("the policy does not parse: {message}")]
-    Parse {
-        /// The parser's words, shortened.
-        message: String,
-    },
-}
-
-/// Why a request is not allowed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The policy says no.
-    #[error("{kind} is denied by policy")]
-    Denied {
-        /// The request.
-        kind: Kind,
-    },
-    /// The policy says nothing: it has no rule for the request and no default.
-    #[error("{kind} is denied: the policy has no rule that answers it")]
-    Undefined {
-        /// The request.
-        kind: Kind,
-    },
-    /// The policy's answer is neither a truth value nor `{allowed, ops}`.
-    #[error("{kind} is denied: the policy's answer is malformed")]
-    Malformed {
-        /// The request.
-        kind: Kind,
-    },
-    /// The policy contradicts itself, or takes too long.
-    #[error("{kind} is denied: the policy has no answer")]
-    Evaluation {
-        /// The request.
-        kind: Kind,
-        /// What happened.
-        #[source]
-        error: EvaluationError,
-    },
-    /// The answer changes state in a way that is not allowed.
-    #[error("{kind} is denied: an operation on the policy's state is refused")]
-    State {
-        /// The request.
-        kind: Kind,
-        /// Why.
-        #[source]
-        error: StateError,
-    },
-    /// The request is not an object.
-    #[error("{kind} is denied: it is not an object")]
-    Input {
-        /// The request.
-        kind: Kind,
-    },
-    /// The container id is that of an entry of the sandbox, or has signs that paths give meaning to.
-    #[error("{kind} is denied: no container can have this id")]
-    ContainerId {
-        /// The request.
-        kind: Kind,
-    },
-    /// A policy is set once, before anything else happens.
-    #[error("SetPolicyRequest is denied: the policy can only be set once, before all else")]
-    PolicyIsSet,
-    /// The new policy is not accepted; the present one stays.
-    #[error("SetPolicyRequest is denied: the new policy is not accepted")]
-    Policy(#[source] LoadError),
-    /// An earlier effect ended in an unknown state.
-    #[error("the guest is in an inconsistent state after an earlier failure and only takes things down")]
-    Poisoned,
-    /// What was allowed before is not settled: changes are decided one at a time.
-    #[error("another change is under way")]
-    Busy,
-}
 
 /// A policy of `package agent_policy` and its state. Cheap to clone; all clones share both.
 #[derive(Debug, Clone)]
@@ -185,6 +93,9 @@ impl Inner {
         if kind == Kind::SetPolicyRequest && self.settled {
             return Err(Refusal::PolicyIsSet);
         }
+        if kind != Kind::SetPolicyRequest && has_long_text(&input) {
+            return Err(Refusal::TextTooLong { kind });
+        }
         let text = |name: &str| fields.get(name).and_then(Json::as_str).map(str::to_owned);
         let (container, policy) = (text("container_id"), text("policy"));
         if container.as_deref().is_some_and(|id| !self.state.is_container_id(id)) {
@@ -214,6 +125,17 @@ impl Inner {
     }
 }
 
+fn has_long_text(value: &Json) -> bool {
+    match value {
+        Json::String(text) => text.len() > TEXT_BYTES_MAX,
+        Json::Array(values) => values.iter().any(has_long_text),
+        Json::Object(fields) => {
+            fields.iter().any(|(name, value)| name.len() > TEXT_BYTES_MAX || has_long_text(value))
+        }
+        _ => false,
+    }
+}
+
 impl Core {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(|poisoned| {
@@ -231,10 +153,8 @@ impl Core {
                 inner.settled = true;
                 match staged {
                     Staged::State(change) => inner.state.commit(change),
-                    Staged::Policy(interpreter) => {
-                        inner.interpreter = *interpreter;
-                        inner.state = State::new();
-                    }
+                    // Nothing was done before, so that there is no state of the old policy.
+                    Staged::Policy(interpreter) => inner.interpreter = *interpreter,
                 }
             }
             (Settlement::Untouched, Some(_)) => {}

@@ -117,6 +117,33 @@ fn patterns_that_the_host_makes_too_large_deny() {
 }
 
 #[test]
+fn texts_are_bounded() {
+    let policy = rules("StartContainerRequest := true\nSetPolicyRequest := true");
+    let text = |bytes: usize| "x".repeat(bytes);
+    does(
+        &policy,
+        Kind::SetPolicyRequest,
+        json!({ "policy": format!("package agent_policy\nStartContainerRequest := true\n#{}", text(200_000)) }),
+    );
+    for input in
+        [json!({ "a": [{ "b": text((128 << 10) + 1) }] }), json!({ "a": { text((128 << 10) + 1): 1 } })]
+    {
+        let refused = refusal(&policy, Kind::StartContainerRequest, input);
+        assert!(matches!(refused, Refusal::TextTooLong { .. }), "{refused:?}");
+    }
+    does(&policy, Kind::StartContainerRequest, json!({ "a": [text(128 << 10)] }));
+}
+
+#[test]
+fn templates_deny() {
+    // In the interpreter this text would end the process.
+    let policy =
+        rules("StartContainerRequest { not regex.template_match(\"long{.*}\", input.x, \"{\", \"}\") }");
+    let refused = refusal(&policy, Kind::StartContainerRequest, json!({ "x": "a" }));
+    assert!(matches!(refused, Refusal::Evaluation { .. }), "{refused:?}");
+}
+
+#[test]
 fn requests_are_objects() {
     for input in [json!(null), json!([]), json!("x"), json!(true)] {
         assert!(matches!(refusal(&policy(), Kind::WaitProcessRequest, input), Refusal::Input { .. }));
@@ -141,11 +168,14 @@ fn what_is_no_kata_policy_does_not_load() {
         "",
         "package policy\nStartContainerRequest := true",
         "package agent_policy.x\nStartContainerRequest := true",
-        "package agent_policy\nf(x) := f(x)",
         "package agent_policy\na := \"x",
         &format!("package agent_policy\na := {}1{}", "[".repeat(40), "]".repeat(40)),
     ] {
         assert!(matches!(KataPolicy::load(text), Err(LoadError::Scan(_))), "{text:?}");
+    }
+    for text in ["f(x) := f(x)", "f(x) := g(x)\ng(x) := f(x)", "a { b }\nb { data.agent_policy.a }"] {
+        let loaded = KataPolicy::load(&format!("package agent_policy\n{text}"));
+        assert!(matches!(loaded, Err(LoadError::Recursion(_))), "{text:?}");
     }
     for text in [
         "package agent_policy\nStartContainerRequest {",
