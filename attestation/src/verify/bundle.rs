@@ -1,8 +1,8 @@
 //! The certificates that come with a report: a PEM bundle, or the JSON of a cloud's certificate cache.
 
-use super::certificate::{Certificate, ParseCertificateError};
 use super::pem::{self, ParsePemError};
 use crate::report::Tcb;
+use signed_statement::x509::{Certificate, ParseCertificateError};
 
 /// Longest bundle that is read, in bytes; real ones have 6 to 7 KiB.
 pub const MAX_BUNDLE_LEN: usize = 64 * 1024;
@@ -99,7 +99,11 @@ pub(super) fn parse_certificates(ders: Vec<Vec<u8>>) -> Result<Vec<Certificate>,
     ders.into_iter()
         .zip(1..)
         .map(|(der, number)| {
-            Certificate::parse(der).map_err(|source| ParseBundleError::Certificate { number, source })
+            Certificate::parse(der)
+                .and_then(|certificate| {
+                    certificate.check_no_unusual_critical_extension().map(|()| certificate)
+                })
+                .map_err(|source| ParseBundleError::Certificate { number, source })
         })
         .collect()
 }

@@ -5,7 +5,7 @@ use x509_cert::der;
 use x509_cert::der::asn1::ObjectIdentifier;
 
 use super::bundle::CertificateBundle;
-use super::certificate::{Certificate, IssueError};
+use signed_statement::x509::{Certificate, IssueError};
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
@@ -92,8 +92,7 @@ impl<'a> Chain<'a> {
             }
         }
         for (role, certificate) in [("ARK", self.ark), ("ASK", self.ask)] {
-            use rsa::traits::PublicKeyParts as _;
-            if certificate.rsa_key().map(|key| key.size()) != Ok(RSA_KEY_LEN) {
+            if certificate.public_key().map(|key| key.rsa_len()) != Ok(Some(RSA_KEY_LEN)) {
                 return Err(ChainError::KeySize(role));
             }
         }

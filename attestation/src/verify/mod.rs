@@ -1,7 +1,6 @@
 //! Judges a report: who signed it, and whether it says what the caller expects.
 
 mod bundle;
-mod certificate;
 mod chain;
 pub mod endorsement;
 mod pem;
@@ -13,11 +12,11 @@ mod vcek_extensions;
 mod verdict;
 
 pub use bundle::{CertificateBundle, MAX_BUNDLE_LEN, ParseBundleError};
-pub use certificate::{IssueError, ParseCertificateError};
 pub use chain::ChainError;
 pub use pem::ParsePemError;
 pub use roots::{TrustRootsError, TrustedRoots};
 pub use signature::SignatureError;
+pub use signed_statement::x509::{IssueError, ParseCertificateError};
 pub use vcek_extensions::ReadVcekError;
 pub use verdict::{CertificateSummary, Check, CheckName, Verdict};
 

@@ -4,8 +4,8 @@ use sev::certs::snp::builtin;
 use x509_cert::der;
 
 use super::bundle::{ParseBundleError, parse_certificates};
-use super::certificate::{Certificate, IssueError};
 use super::pem;
+use signed_statement::x509::{Certificate, IssueError};
 
 /// Why a root cannot be trusted.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use x509_cert::der::asn1::{ObjectIdentifier, OctetStringRef};
 use x509_cert::der::{self, Decode as _};
 
-use super::certificate::Certificate;
 use crate::report::{ChipId, Tcb};
+use signed_statement::x509::Certificate;
 
 const BOOT_LOADER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.3.1");
 const SECURE_OS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.3704.1.3.2");

@@ -1,25 +1,17 @@
 //! Endorsements of guest images: a `COSE_Sign1` in which the image's maker says "this launch measurement is ours"
 //! (Azure's reference information for confidential containers).
 
-mod did_x509;
-mod sign1;
 #[cfg(test)]
 mod tests;
 
-use sha2::Digest as _;
+use signed_statement::{Envelope, ParseEnvelopeError, VerifyError};
 
-use did_x509::Issuer;
-pub use did_x509::ParseIssuerError;
-pub use sign1::ParseSign1Error;
-use sign1::Sign1;
-
-use super::certificate::{Certificate, IssueError, ParseCertificateError};
 use crate::report::{Measurement, ParseHexError};
 
 /// Longest endorsement that is read, in bytes; real ones have 11 KiB.
 pub const MAX_ENDORSEMENT_LEN: usize = 64 * 1024;
-/// The signing certificate, two authorities, and some to spare.
-const MAX_CHAIN_LEN: usize = 10;
+/// The media type of the payload.
+const CONTENT_TYPE: &str = "application/json";
 
 /// Whose endorsements of which product a caller believes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,37 +44,12 @@ pub enum EndorsementError {
         /// Bytes given.
         given: usize,
     },
-    /// Not the `COSE_Sign1` of an endorsement.
-    #[error("not a COSE_Sign1 endorsement")]
-    Parse(#[from] ParseSign1Error),
-    /// No chain, or too long a one.
-    #[error("the endorsement carries {given} certificates, expected 2 to {MAX_CHAIN_LEN}")]
-    ChainLength {
-        /// Certificates given.
-        given: usize,
-    },
-    /// A certificate is wrong.
-    #[error("certificate {number} of the endorsement is not acceptable")]
-    Certificate {
-        /// Which, from 1, the signer's first.
-        number: usize,
-        /// What is wrong.
-        source: ParseCertificateError,
-    },
-    /// A certificate was not issued by the next.
-    #[error("certificate {number} of the endorsement was not issued by the next")]
-    Link {
-        /// Which, from 1, the signer's first.
-        number: usize,
-        /// What is wrong.
-        source: IssueError,
-    },
-    /// The signer's key is unusable.
-    #[error("the endorsement's signing key is not usable")]
-    Key(#[source] x509_cert::spki::Error),
-    /// The signature is wrong.
-    #[error("the endorsement's signature is wrong")]
-    Signature(#[source] rsa::signature::Error),
+    /// Not the envelope of a statement.
+    #[error("the endorsement is not a signed statement")]
+    Parse(#[from] ParseEnvelopeError),
+    /// Chain, signature or issuer do not hold.
+    #[error("the endorsement does not hold")]
+    Verify(#[from] VerifyError),
     /// The signer is nobody that the caller trusts.
     #[error("issuer {issuer} with feed {feed} is not trusted")]
     Untrusted {
@@ -91,12 +58,12 @@ pub enum EndorsementError {
         /// Feed given.
         feed: String,
     },
-    /// The issuer's name cannot be read.
-    #[error("the issuer is not a supported did:x509")]
-    Issuer(#[from] ParseIssuerError),
-    /// The certificates are not the ones that the issuer's name tells of.
-    #[error("the certificates do not prove the issuer {0}")]
-    OtherIssuer(String),
+    /// Another payload.
+    #[error("content type {given:?} is not supported ({CONTENT_TYPE:?} is)")]
+    ContentType {
+        /// Media type given.
+        given: Option<String>,
+    },
     /// The payload is not the JSON of an endorsement.
     #[error("the endorsement's payload is malformed")]
     Payload(#[source] serde_json::Error),
@@ -141,68 +108,23 @@ impl Endorsement {
         if bytes.len() > MAX_ENDORSEMENT_LEN {
             return Err(EndorsementError::TooLong { given: bytes.len() });
         }
-        let sign1 = Sign1::parse(bytes)?;
-        let chain = verify_chain(sign1.chain.clone())?;
-        let [signer, authorities @ ..] = chain.as_slice() else {
-            return Err(EndorsementError::ChainLength { given: 0 });
-        };
-        let key = signer.rsa_key().map_err(EndorsementError::Key)?;
-        sign1.verify_signature(key).map_err(EndorsementError::Signature)?;
-        check_issuer(&sign1, signer, authorities)?;
-        let endorser = TrustedEndorser { issuer: sign1.issuer, feed: sign1.feed };
+        let statement = Envelope::parse(bytes)?.verify()?;
+        let endorser =
+            TrustedEndorser { issuer: statement.issuer().to_owned(), feed: statement.feed().to_owned() };
         if !trusted.contains(&endorser) {
             return Err(EndorsementError::Untrusted { issuer: endorser.issuer, feed: endorser.feed });
         }
-        let payload: Payload = serde_json::from_slice(&sign1.payload).map_err(EndorsementError::Payload)?;
+        if statement.content_type() != Some(CONTENT_TYPE) {
+            let given = statement.content_type().map(str::to_owned);
+            return Err(EndorsementError::ContentType { given });
+        }
+        let payload: Payload =
+            serde_json::from_slice(statement.payload()).map_err(EndorsementError::Payload)?;
         Ok(Self {
             issuer: endorser.issuer,
             feed: endorser.feed,
             measurement: payload.launch_measurement.parse()?,
             security_version: payload.guest_svn.parse().map_err(EndorsementError::SecurityVersion)?,
         })
-    }
-}
-
-/// Verifies the certificates by their own signatures, up to the last one, which must be self-signed.
-fn verify_chain(ders: Vec<Vec<u8>>) -> Result<Vec<Certificate>, EndorsementError> {
-    if !(2..=MAX_CHAIN_LEN).contains(&ders.len()) {
-        return Err(EndorsementError::ChainLength { given: ders.len() });
-    }
-    let chain = ders
-        .into_iter()
-        .zip(1..)
-        .map(|(der, number)| {
-            Certificate::parse(der).map_err(|source| EndorsementError::Certificate { number, source })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let issuers = chain.iter().skip(1).chain(chain.last());
-    for ((certificate, issuer), position) in chain.iter().zip(issuers).zip(0_u8..) {
-        // The signer itself is no authority; the self-signed root does not count below itself.
-        let is_root = std::ptr::eq(certificate, issuer);
-        let authorities_between = if is_root { 0 } else { position };
-        certificate.check_issued_by(issuer, authorities_between).map_err(|source| {
-            EndorsementError::Link { number: usize::from(position).saturating_add(1), source }
-        })?;
-    }
-    Ok(chain)
-}
-
-/// The issuer's name must tell of these very certificates.
-fn check_issuer(
-    sign1: &Sign1,
-    signer: &Certificate,
-    authorities: &[Certificate],
-) -> Result<(), EndorsementError> {
-    let issuer: Issuer = sign1.issuer.parse()?;
-    let purposes = signer
-        .extended_key_usage()
-        .map_err(|source| EndorsementError::Certificate { number: 1, source: source.into() })?;
-    let has_authority = authorities
-        .iter()
-        .any(|authority| issuer.authority_sha256[..] == sha2::Sha256::digest(authority.der())[..]);
-    if has_authority && purposes.contains(&issuer.purpose) {
-        Ok(())
-    } else {
-        Err(EndorsementError::OtherIssuer(sign1.issuer.clone()))
     }
 }
