@@ -31,11 +31,10 @@ pub use self::exec::ExecError;
 pub use self::mounts::MountError;
 use self::plan::Plan;
 pub use self::process::{ExitCode, Process};
-use self::report::START;
 pub use self::report::Step;
 pub use self::signal::SignalError;
 pub use self::spawn::SpawnError;
-use self::spawn::{KILL_TIMEOUT, await_execution, spawn};
+use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
 use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
 use crate::launcher::Launcher;
 use crate::launcher::channel::Channel;
@@ -196,13 +195,9 @@ fn make(
     let plan = Plan::Init(Box::new(root), process);
     match spawn(launcher, &plan, &cgroup, &descriptors, request.allow_stdio_access) {
         Ok((init, gate)) => Ok(Made { init, gate, cgroup, unenforced }),
-        Err(failed) => {
-            let ended = failed.exit.map_or(Ok(()), |exit| {
-                cgroup.kill()?;
-                exit.wait_blocking(KILL_TIMEOUT)
-            });
-            let undone = ended.and_then(|()| cgroup.remove()).is_ok();
-            Err(Unmade { error: CreateError::Spawn(failed.error), undone })
+        Err(Failed { error, remnant }) => {
+            let undone = cgroup.kill().and_then(|()| remnant.end()).and_then(|()| cgroup.remove()).is_ok();
+            Err(Unmade { error: CreateError::Spawn(error), undone })
         }
     }
 }
@@ -261,10 +256,7 @@ impl Container {
     pub fn start(&self) -> Result<(), StartContainerError> {
         let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
         let gate = gate.ok_or(StartContainerError::Started)?;
-        gate.send(START, &[])
-            .map_err(SpawnError::Silent)
-            .and_then(|()| await_execution(&gate))
-            .map_err(StartContainerError::Execute)
+        execute(&gate).map_err(StartContainerError::Execute)
     }
 
     /// Measures it.

@@ -4,36 +4,35 @@
 //! the agent but one socket and lives in a mount namespace with nothing in it. For each order the launcher makes a
 //! *sibling* of itself: the agent is the parent of every container process, waits for it, and does not lose it when
 //! the launcher dies. The new process sets itself up ([`crate::container`]) by a plan that the launcher does not read.
+//!
+//! A second launcher stands by, and makes the first again when that has died; the first makes the second.
 
 pub(crate) mod channel;
+mod pair;
 pub(crate) mod protocol;
 pub(crate) mod refuge;
 mod registry;
 mod server;
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use policy_engine::authority::BootAuthority;
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::Pid;
 
-use self::channel::Channel;
-use self::protocol::{LaunchStep, Order, Reply};
+use self::pair::Pair;
+use self::protocol::Order;
 pub(crate) use self::registry::{Registration, Registry};
-use crate::sys::process::{ForkError, fork};
 
 /// How long the agent waits for the launcher, which does nothing that takes long.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The agent's side of the launcher process. Dropping it ends the process; containers live on.
+/// The agent's side of the launcher processes. Dropping it ends them; containers live on.
 #[derive(Debug)]
 pub struct Launcher {
-    /// Taken out for good when the launcher is gone: a late reply must not answer another order.
-    orders: Mutex<Option<Channel>>,
-    process: OwnedFd,
+    pair: Mutex<Pair>,
     registry: Registry,
 }
 
@@ -49,12 +48,16 @@ pub enum StartError {
     /// It could not give up what it inherited, or move out of the guest's mounts.
     #[error("the launcher process could not isolate itself")]
     Isolate(#[source] io::Error),
+    /// It could not make the one that stands by.
+    #[error("the launcher process could not make another")]
+    Standby(#[source] LaunchError),
 }
 
 /// Why the launcher started no process.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// The launcher has died or does not answer. It is not started again.
+    /// The launcher has died over this order, or did not answer. Another takes its place; what the order had begun is
+    /// ended by the caller.
     #[error("the launcher process is gone")]
     Gone(#[source] io::Error),
     /// The launcher did not understand the order.
@@ -69,39 +72,21 @@ pub enum LaunchError {
 }
 
 impl Launcher {
-    /// Starts the launcher process. This comes before the first thread.
+    /// Starts the launcher processes. This comes before the first thread.
     ///
     /// # Errors
     ///
     /// [`StartError`]: the process has other threads, or the launcher could not isolate itself.
     pub fn start(_: &BootAuthority) -> Result<Self, StartError> {
-        let (ours, theirs) = Channel::pair().map_err(StartError::Socket)?;
-        let pid = fork(|token| server::run(token, theirs)).map_err(|error| {
-            StartError::Fork(match error {
-                ForkError::Fork(source) => source,
-                error @ (ForkError::Count(_) | ForkError::Threads { .. }) => io::Error::other(error),
-            })
-        })?;
-        let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| StartError::Fork(errno.into()))?;
-        ours.set_receive_timeout(REPLY_TIMEOUT).map_err(StartError::Socket)?;
-        let isolated = match ours.receive() {
-            Ok(Some((bytes, _))) => match Reply::decode(&bytes) {
-                Some(Reply::Started(_)) => Ok(()),
-                Some(Reply::Failed(_, errno)) => Err(io::Error::from_raw_os_error(errno)),
-                None => Err(io::ErrorKind::InvalidData.into()),
-            },
-            Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(error) => Err(error),
-        };
-        // Dropping it on an error collects the process.
-        let launcher = Self { orders: Mutex::new(Some(ours)), process, registry: Registry::default() };
-        isolated.map_err(StartError::Isolate).map(|()| launcher)
+        Ok(Self { pair: Mutex::new(Pair::fork()?), registry: Registry::default() })
     }
 
     /// Collects children that have ended and that nobody waits for: the duty of a process with the number 1, which
-    /// every orphan of the guest falls to. To be called on `SIGCHLD`; never takes the status of a container's process.
+    /// every orphan of the guest falls to. Makes a launcher again that was among them. To be called on `SIGCHLD`; never
+    /// takes the status of a container's process.
     pub fn reap_orphans(&self) {
         self.registry.collect();
+        self.lock_pair().complete();
     }
 
     /// Holds the registry of awaited children, for [`launch`](Self::launch).
@@ -116,43 +101,10 @@ impl Launcher {
         order: Order,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(Pid, OwnedFd), LaunchError> {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = orders.as_ref().ok_or_else(|| LaunchError::Gone(Errno::PIPE.into()))?;
-        let reply = channel.send(&order.encode(), descriptors).and_then(|()| channel.receive());
-        let (bytes, mut descriptors) = match reply {
-            Ok(Some(reply)) => reply,
-            Ok(None) => {
-                *orders = None;
-                return Err(LaunchError::Gone(Errno::PIPE.into()));
-            }
-            // An order that never left changes nothing; after any other failure the two sides may be out of step.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Err(LaunchError::Order(error));
-            }
-            Err(error) => {
-                *orders = None;
-                return Err(LaunchError::Gone(error));
-            }
-        };
-        match (Reply::decode(&bytes), descriptors.pop()) {
-            (Some(Reply::Started(pid)), Some(pidfd)) => Ok((pid, pidfd)),
-            (Some(Reply::Failed(step, errno)), _) => Err(match step {
-                LaunchStep::Order => LaunchError::Order(io::Error::from_raw_os_error(errno)),
-                LaunchStep::Namespace => LaunchError::Namespace(io::Error::from_raw_os_error(errno)),
-                LaunchStep::Clone => LaunchError::Clone(io::Error::from_raw_os_error(errno)),
-            }),
-            (Some(Reply::Started(_)) | None, _) => {
-                *orders = None;
-                Err(LaunchError::Gone(Errno::PROTO.into()))
-            }
-        }
+        self.lock_pair().launch(order, descriptors)
     }
-}
 
-impl Drop for Launcher {
-    fn drop(&mut self) {
-        drop(self.orders.get_mut().unwrap_or_else(PoisonError::into_inner).take());
-        // It ends at once when its socket closes. When it is collected already there is nothing to wait for.
-        let _ = waitid(WaitId::PidFd(self.process.as_fd()), WaitIdOptions::EXITED);
+    fn lock_pair(&self) -> MutexGuard<'_, Pair> {
+        self.pair.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

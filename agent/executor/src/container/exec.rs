@@ -7,7 +7,7 @@ use policy_engine::Permit;
 use policy_engine::request::ExecInContainer;
 
 use super::plan::Plan;
-use super::spawn::{Failed, KILL_TIMEOUT, await_execution, spawn};
+use super::spawn::{Failed, Remnant, execute, spawn};
 use super::{Container, PlanError, Process, SpawnError, compile};
 use crate::launcher::Launcher;
 
@@ -94,15 +94,14 @@ impl Container {
         let plan = compile::process(&request.process, &[], streams)
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
         let descriptors = [self.init.exit().as_fd()];
-        let (error, exit) = match spawn(launcher, &Plan::Exec(plan), &self.cgroup, &descriptors, streams) {
-            Ok((process, channel)) => match await_execution(&channel) {
+        let (error, remnant) = match spawn(launcher, &Plan::Exec(plan), &self.cgroup, &descriptors, streams) {
+            Ok((process, channel)) => match execute(&channel) {
                 Ok(()) => return Ok(process),
-                Err(error) => (error, Some(process.into_exit())),
+                Err(error) => (error, Remnant::Child(process.into_exit())),
             },
-            Err(Failed { error, exit }) => (error, exit),
+            Err(Failed { error, remnant }) => (error, remnant),
         };
-        let undone = exit.is_none_or(|exit| exit.end(KILL_TIMEOUT).is_ok());
-        Err(Unmade { error: ExecError::Spawn(error), undone })
+        Err(Unmade { error: ExecError::Spawn(error), undone: remnant.end().is_ok() })
     }
 }
 

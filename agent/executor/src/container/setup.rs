@@ -90,13 +90,7 @@ fn init(
     }
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
-    Report::Ready.send(channel, streams.master()).at(Step::Plan)?;
-    drop(streams);
-    match channel.receive().at(Step::Plan)? {
-        Some((word, _)) if word == START => {}
-        // The agent gave the container up.
-        _ => exit(EXIT_CODE),
-    }
+    await_word(streams, channel)?;
     program::execute(process, &env, channel)
 }
 
@@ -118,9 +112,20 @@ fn exec(
     let streams = terminal::streams(&root, process, descriptors)?;
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
+    await_word(streams, channel)?;
+    program::execute(process, &env, channel)
+}
+
+/// Tells the agent that all is set up, and waits for its word. No process executes its program that the agent does not
+/// know: were the launcher killed between making one and naming it, the program would run and belong to nobody.
+fn await_word(streams: terminal::Streams, channel: &Channel) -> Result<(), Failure> {
     Report::Ready.send(channel, streams.master()).at(Step::Plan)?;
     drop(streams);
-    program::execute(process, &env, channel)
+    match channel.receive().at(Step::Plan)? {
+        Some((word, _)) if word == START => Ok(()),
+        // The agent gave the process up.
+        _ => exit(EXIT_CODE),
+    }
 }
 
 /// The last steps, the same for both: limits, directory, session, streams, and then all privileges go.

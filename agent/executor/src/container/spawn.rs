@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::process::{Exit, Process, collect_when_ended};
-use super::report::{Failure, Report, Step};
+use super::report::{Failure, Report, START, Step};
 use crate::cgroup::Cgroup;
 use crate::launcher::channel::Channel;
 use crate::launcher::protocol::{Kind, Order};
@@ -64,17 +64,41 @@ impl From<Failure> for SpawnError {
     }
 }
 
-/// What there is of a process: more than nothing also when it failed.
+/// A process that did not come to be.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: SpawnError,
-    /// The child, if there is one: it is to be killed and collected.
-    pub(super) exit: Option<Arc<Exit>>,
+    pub(super) remnant: Remnant,
+}
+
+/// What there is of a process that failed.
+#[derive(Debug)]
+pub(super) enum Remnant {
+    Nothing,
+    /// A child, which is to be killed and collected.
+    Child(Arc<Exit>),
+    /// A child, perhaps, that the launcher died over before it named it. It waits for a word from this channel before
+    /// it executes its program, ends when none comes, and has ended when nobody has the other end any more.
+    Nameless(Channel),
 }
 
 impl From<SpawnError> for Failed {
     fn from(error: SpawnError) -> Self {
-        Self { error, exit: None }
+        Self { error, remnant: Remnant::Nothing }
+    }
+}
+
+impl Remnant {
+    /// Ends it and waits until it is gone.
+    pub(super) fn end(self) -> io::Result<()> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Child(exit) => exit.end(KILL_TIMEOUT),
+            Self::Nameless(channel) => {
+                channel.set_receive_timeout(KILL_TIMEOUT)?;
+                channel.hang_up()
+            }
+        }
     }
 }
 
@@ -104,7 +128,10 @@ pub(super) fn spawn(
     passed.extend_from_slice(descriptors);
     passed.extend(streams.theirs());
     let mut registration = launcher.hold_registry();
-    let (pid, pidfd) = launcher.launch(&registration, Order { kind }, &passed).map_err(SpawnError::from)?;
+    let (pid, pidfd) = match launcher.launch(&registration, Order::Process(kind), &passed) {
+        Ok(launched) => launched,
+        Err(error) => return Err(Failed { error: error.into(), remnant: Remnant::Nameless(ours) }),
+    };
     let exit = Arc::new(Exit::new(pidfd));
     registration.add(pid, Arc::downgrade(&exit));
     drop(registration);
@@ -112,7 +139,7 @@ pub(super) fn spawn(
 
     match follow(&exit, &ours, streams) {
         Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
-        Err(error) => Err(Failed { error, exit: Some(exit) }),
+        Err(error) => Err(Failed { error, remnant: Remnant::Child(exit) }),
     }
 }
 
@@ -127,8 +154,9 @@ fn follow(exit: &Arc<Exit>, channel: &Channel, streams: Prepared) -> Result<crat
     }
 }
 
-/// Waits until the process executes its program.
-pub(super) fn await_execution(channel: &Channel) -> Result<(), SpawnError> {
+/// Lets the process execute its program, and waits until it does.
+pub(super) fn execute(channel: &Channel) -> Result<(), SpawnError> {
+    channel.send(START, &[]).map_err(SpawnError::Silent)?;
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         Some((Report::Executing, _)) => {}
         Some((Report::Failed(failure), _)) => return Err(failure.into()),

@@ -10,13 +10,16 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
+    socketpair,
 };
 
 /// The largest packet, in bytes.
 pub(crate) const PACKET_LENGTH_MAX: usize = 4096;
 /// The most descriptors that travel in one packet: what the kernel allows (`SCM_MAX_FD`).
 pub(crate) const DESCRIPTORS_MAX: usize = 253;
+/// The most packets that are thrown away when hanging up; a new process sends fewer.
+const UNREAD_MAX: usize = 8;
 
 /// One end of a socket pair that keeps the boundaries of packets.
 #[derive(Debug)]
@@ -90,6 +93,18 @@ impl Channel {
         bytes.truncate(received.bytes);
         Ok(Some((bytes, descriptors)))
     }
+
+    /// Tells the other end that nothing more comes, and waits until nobody has that end any more: each wait is as long
+    /// as [`set_receive_timeout`](Self::set_receive_timeout) says.
+    pub(crate) fn hang_up(self) -> io::Result<()> {
+        shutdown(&self.0, Shutdown::Write)?;
+        for _ in 0..UNREAD_MAX {
+            if self.receive()?.is_none() {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }
 
 impl AsFd for Channel {
@@ -122,6 +137,20 @@ mod tests {
         assert_eq!(other.receive().unwrap().unwrap().0, b"second");
         drop(one);
         assert!(other.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn hanging_up_waits_for_the_other_end_to_close() {
+        let (one, other) = Channel::pair().unwrap();
+        one.set_receive_timeout(Duration::from_millis(10)).unwrap();
+        other.send(b"unread", &[]).unwrap();
+        let copy = one.0.try_clone().unwrap();
+        assert!(one.hang_up().is_err());
+        // The other end is told, and can still speak.
+        assert!(other.receive().unwrap().is_none());
+        other.send(b"last", &[]).unwrap();
+        drop(other);
+        Channel(copy).hang_up().unwrap();
     }
 
     #[test]

@@ -13,30 +13,33 @@ pub(crate) enum Kind {
     Exec,
 }
 
-/// Asks for a process.
-///
-/// Descriptors come with it: the sealed memory with the plan, the new process's end of its channel to the agent, the
-/// directory of the cgroup that it is born in, and those that the plan speaks of. Of an exec, the first of these is the
-/// container's init.
+/// Asks for a process, by descriptors that come with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Order {
-    pub(crate) kind: Kind,
+pub(crate) enum Order {
+    /// One of a container. Descriptors: the sealed memory with the plan, the new process's end of its channel to the
+    /// agent, the directory of the cgroup that it is born in, and those that the plan speaks of. Of an exec, the first
+    /// of these is the container's init.
+    Process(Kind),
+    /// Another launcher. Descriptor: its end of its channel to the agent.
+    Launcher,
 }
 
 impl Order {
     /// The bytes of the packet.
     pub(crate) fn encode(self) -> [u8; 1] {
-        match self.kind {
-            Kind::Init => [1],
-            Kind::Exec => [2],
+        match self {
+            Self::Process(Kind::Init) => [1],
+            Self::Process(Kind::Exec) => [2],
+            Self::Launcher => [3],
         }
     }
 
     /// Reads a packet; `None` for anything that [`encode`](Self::encode) does not write.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match bytes {
-            [1] => Some(Self { kind: Kind::Init }),
-            [2] => Some(Self { kind: Kind::Exec }),
+            [1] => Some(Self::Process(Kind::Init)),
+            [2] => Some(Self::Process(Kind::Exec)),
+            [3] => Some(Self::Launcher),
             _ => None,
         }
     }
@@ -53,7 +56,8 @@ pub(crate) enum LaunchStep {
     Clone,
 }
 
-/// Answers an order; a started process's pidfd comes with it. The launcher's first word is one as well, on itself.
+/// Answers an order; a started process's pidfd comes with it. The first word of the launcher that the agent forked is
+/// one as well, on itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// It runs.
@@ -99,8 +103,8 @@ mod tests {
 
     #[test]
     fn messages_survive_the_wire() {
-        for kind in [Kind::Init, Kind::Exec] {
-            assert_eq!(Order::decode(&Order { kind }.encode()), Some(Order { kind }));
+        for order in [Order::Process(Kind::Init), Order::Process(Kind::Exec), Order::Launcher] {
+            assert_eq!(Order::decode(&order.encode()), Some(order));
         }
         for reply in [
             Reply::Started(Pid::from_raw(77).unwrap()),
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn other_bytes_are_no_message() {
-        for bytes in [&[][..], &[0], &[3], &[1, 1]] {
+        for bytes in [&[][..], &[0], &[4], &[1, 1]] {
             assert_eq!(Order::decode(bytes), None);
         }
         for bytes in [&[][..], &[0, 0, 0, 0, 0], &[9, 1, 0, 0, 0], &[0, 1, 0, 0, 0, 0], &[1, 0, 0, 0, 128]] {

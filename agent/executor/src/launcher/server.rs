@@ -1,4 +1,5 @@
-//! The launcher process: a loop that starts one process for each order.
+//! The launcher process: a loop that starts one process for each order. One order is for a copy of itself, which serves
+//! a channel of its own.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -21,7 +22,7 @@ use crate::sys::process::{Cloned, SingleThreaded, clone_sibling};
 const NEW_NAMESPACES: i32 = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 /// Serves orders until the agent closes its end. The result is the exit code of the process.
-pub(super) fn run(token: &SingleThreaded, orders: Channel) -> u8 {
+pub(super) fn run(token: &SingleThreaded, mut orders: Channel) -> u8 {
     let own_pid_namespace = settle_in(token, &orders);
     // The agent waits for this.
     let ready = match &own_pid_namespace {
@@ -33,10 +34,14 @@ pub(super) fn run(token: &SingleThreaded, orders: Channel) -> u8 {
     };
     while let Ok(Some((bytes, descriptors))) = orders.receive() {
         let (reply, pidfd) = match serve(token, &bytes, descriptors) {
-            Ok(Started::Child(kind, inheritance)) => {
+            Ok(Started::Process(kind, inheritance)) => {
                 // What is the launcher's stays the launcher's.
                 drop((orders, own_pid_namespace));
                 setup::run(kind, inheritance)
+            }
+            Ok(Started::Launcher(own_orders)) => {
+                orders = own_orders;
+                continue;
             }
             Ok(Started::Parent(reply, pidfd)) => (reply, Some(pidfd)),
             Err((step, error)) => {
@@ -77,8 +82,14 @@ fn settle_in(token: &SingleThreaded, orders: &Channel) -> io::Result<OwnedFd> {
 
 /// Which side of a clone this is, with what it needs.
 enum Started {
-    Child(Kind, Inheritance),
+    Process(Kind, Inheritance),
+    /// Its end of its channel to the agent.
+    Launcher(Channel),
     Parent(Reply, OwnedFd),
+}
+
+fn invalid() -> (LaunchStep, io::Error) {
+    (LaunchStep::Order, Errno::INVAL.into())
 }
 
 fn serve(
@@ -86,26 +97,45 @@ fn serve(
     bytes: &[u8],
     descriptors: Vec<OwnedFd>,
 ) -> Result<Started, (LaunchStep, io::Error)> {
-    let invalid = || (LaunchStep::Order, io::Error::from(Errno::INVAL));
-    let order = Order::decode(bytes).ok_or_else(invalid)?;
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or_else(invalid);
-    let (plan, channel, cgroup) = (next()?, next()?, next()?);
-    let rest: Vec<OwnedFd> = descriptors.collect();
-    let namespaces = match order.kind {
-        Kind::Init => NEW_NAMESPACES,
-        Kind::Exec => {
-            let init = rest.first().ok_or_else(invalid)?;
-            rustix::thread::move_into_thread_name_spaces(init.as_fd(), ThreadNameSpaceType::PROCESS_ID)
-                .map_err(|errno| (LaunchStep::Namespace, errno.into()))?;
-            0
+    match Order::decode(bytes).ok_or_else(invalid)? {
+        Order::Launcher => {
+            let orders = Channel::from_descriptor(next()?);
+            clone(token, 0, None, || Started::Launcher(orders))
         }
-    };
-    match clone_sibling(token, namespaces, cgroup.as_fd()).map_err(|error| (LaunchStep::Clone, error))? {
+        Order::Process(kind) => {
+            let (plan, channel, cgroup) = (next()?, Channel::from_descriptor(next()?), next()?);
+            let rest: Vec<OwnedFd> = descriptors.collect();
+            let namespaces = match kind {
+                Kind::Init => NEW_NAMESPACES,
+                Kind::Exec => {
+                    let init = rest.first().ok_or_else(invalid)?;
+                    enter_pid_namespace(init.as_fd())?;
+                    0
+                }
+            };
+            let inheritance = Inheritance { plan, channel, rest };
+            clone(token, namespaces, Some(cgroup.as_fd()), || Started::Process(kind, inheritance))
+        }
+    }
+}
+
+/// From here on children are born in the pid namespace of `init`.
+fn enter_pid_namespace(init: BorrowedFd<'_>) -> Result<(), (LaunchStep, io::Error)> {
+    rustix::thread::move_into_thread_name_spaces(init, ThreadNameSpaceType::PROCESS_ID)
+        .map_err(|errno| (LaunchStep::Namespace, errno.into()))
+}
+
+/// Clones; the child is what `child` says.
+fn clone(
+    token: &SingleThreaded,
+    namespaces: i32,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> Started,
+) -> Result<Started, (LaunchStep, io::Error)> {
+    match clone_sibling(token, namespaces, cgroup).map_err(|error| (LaunchStep::Clone, error))? {
         Cloned::Parent { pid, pidfd } => Ok(Started::Parent(Reply::Started(pid), pidfd)),
-        Cloned::Child => {
-            let channel = Channel::from_descriptor(channel);
-            Ok(Started::Child(order.kind, Inheritance { plan, channel, rest }))
-        }
+        Cloned::Child => Ok(child()),
     }
 }

@@ -93,18 +93,21 @@ pub(crate) enum Cloned {
 
 /// Starts a sibling of the caller: the caller's parent is its parent, and is told when it ends.
 ///
-/// The child is born in `cgroup` and in new namespaces of the kinds in `namespaces` (`CLONE_NEW*`).
+/// The child is born in `cgroup`, or in that of the caller, and in new namespaces of the kinds in `namespaces`
+/// (`CLONE_NEW*`).
 pub(crate) fn clone_sibling(
     _: &SingleThreaded,
     namespaces: i32,
-    cgroup: BorrowedFd<'_>,
+    cgroup: Option<BorrowedFd<'_>>,
 ) -> io::Result<Cloned> {
     let mut pidfd: RawFd = -1;
     let plain = i64::from(libc::CLONE_PARENT | libc::CLONE_PIDFD | namespaces).unsigned_abs();
+    let (into_cgroup, cgroup) =
+        cgroup.map_or((0, 0), |cgroup| (CLONE_INTO_CGROUP, u64::from(cgroup.as_raw_fd().unsigned_abs())));
     let mut arguments = CloneArgs {
-        flags: plain | CLONE_INTO_CGROUP,
+        flags: plain | into_cgroup,
         pidfd: (&raw mut pidfd).expose_provenance() as u64,
-        cgroup: u64::from(cgroup.as_raw_fd().unsigned_abs()),
+        cgroup,
         ..CloneArgs::default()
     };
     // SAFETY: the structure has the layout and size that the kernel expects. Without `CLONE_VM` and with no stack

@@ -26,7 +26,7 @@ use libtest_mimic::{Arguments, Trial};
 type Test = (&'static str, fn());
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
     let missing = guest::missing();
     if let Some(missing) = &missing {
         println!("containers are not tested: {missing}");
@@ -47,7 +47,8 @@ fn main() {
         &arguments,
         trials(&[lifecycle::TESTS, streams::TESTS, isolation::TESTS, mounts::TESTS]),
     );
-    // These end the launcher that the others share.
+    // These kill the launcher that the others share, and each other's.
+    arguments.test_threads = Some(1);
     let last = libtest_mimic::run(&arguments, trials(&[death::TESTS]));
     conclusion.exit_if_failed();
     last.exit();
