@@ -104,7 +104,7 @@ impl Core {
         let mut state = self.lock();
         let staged = state.outstanding.take();
         match (settlement, staged) {
-            (Settlement::Done, Some(staged)) => state.evaluator.commit(staged),
+            (Settlement::Done, Some(staged)) => state.poisoned |= state.evaluator.commit(staged).is_err(),
             (Settlement::Untouched, Some(_)) => {}
             (Settlement::Unknown, _) | (_, None) => state.poisoned = true,
         }

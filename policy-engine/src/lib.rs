@@ -18,7 +18,6 @@ mod evaluator;
 pub mod kata;
 pub mod lint;
 pub mod name;
-#[expect(dead_code, unused_imports, reason = "the evaluator is wired in with its first decisions")]
 mod native;
 mod opa;
 pub mod path;
@@ -33,7 +32,7 @@ pub use digest::{PolicyDigest, RootHash};
 pub use engine::Engine;
 pub use evaluator::limits;
 pub use evaluator::{
-    EvaluationError, LoadError, PolicySummary, RecursionError, ScanError, Session, Snapshot,
+    EvaluationError, EvaluatorKind, LoadError, PolicySummary, RecursionError, ScanError, Session, Snapshot,
 };
 pub use name::{ContainerId, ExecId, SandboxId};
 pub use path::GuestPath;

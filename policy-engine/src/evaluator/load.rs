@@ -8,7 +8,7 @@ use super::limits::{DECISION_TIME_MAX, POLICY_BYTES_MAX};
 use super::recursion::RecursionError;
 use super::rego::{EvaluationError, Rego};
 use super::scan::{self, Rule, ScanError};
-use super::{defaults, metadata::Metadata};
+use super::{EvaluatorKind, defaults, metadata::Metadata};
 
 /// Names that a fragment may not take: ours, the policy's, and those of the data document.
 pub(super) const RESERVED: [&str; 12] = [
@@ -93,6 +93,8 @@ pub struct PolicySummary {
     pub framework_version: Option<String>,
     /// How many containers it lists.
     pub containers: usize,
+    /// How it is evaluated.
+    pub evaluator: EvaluatorKind,
 }
 
 pub(super) fn text(policy: &[u8]) -> Result<&str, LoadError> {
@@ -151,5 +153,5 @@ fn summarize(rego: &mut Rego, text: &str) -> Result<PolicySummary, LoadError> {
         _ => {}
     }
     let containers = rule("declared_containers")?.as_array().map(|list| list.iter().count()).unwrap_or(0);
-    Ok(PolicySummary { api_version, framework_version, containers })
+    Ok(PolicySummary { api_version, framework_version, containers, evaluator: EvaluatorKind::Interpreter })
 }

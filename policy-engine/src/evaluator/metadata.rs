@@ -70,6 +70,11 @@ impl Metadata {
         Self(root)
     }
 
+    /// A state that was kept elsewhere.
+    pub(crate) fn from_document(document: Value) -> Self {
+        Self(document)
+    }
+
     /// The state as rules read it.
     pub(crate) fn document(&self) -> Value {
         self.0.clone()

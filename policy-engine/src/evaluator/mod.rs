@@ -2,9 +2,11 @@
 
 mod defaults;
 mod functions;
+mod interpreter;
 pub mod limits;
 mod load;
 mod metadata;
+mod native_first;
 mod outcome;
 mod points;
 pub(crate) mod recursion;
@@ -14,7 +16,7 @@ mod session;
 pub(crate) mod tokens;
 pub(crate) mod wrap;
 
-use serde_json::Value as Json;
+use serde::Serialize;
 
 pub(crate) use load::policy_rules;
 pub use load::{LoadError, PolicySummary};
@@ -27,43 +29,73 @@ pub use session::{Session, Snapshot};
 
 use crate::amendment::Amendment;
 use crate::denial::Denial;
+use crate::native::state::Change as NativeChange;
 use crate::question::Question;
 use crate::request::EnforcementPoint;
-use limits::EXPLANATION_TIME_MAX;
-use metadata::{Change, Metadata};
-use points::Points;
-use rego::Rego;
-use regorus::Value;
+use interpreter::Interpreter;
+use native_first::{Change, NativeFirst};
+
+/// How a policy is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvaluatorKind {
+    /// By the Rego interpreter: any policy.
+    Interpreter,
+    /// Natively, and by the interpreter what is left: a policy that only lists objects and points its rules at
+    /// the framework. The answers are the same.
+    Native,
+}
 
 /// A change of policy state that waits for its permit to be settled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Staged {
     change: Change,
     creates_sandbox: bool,
 }
 
 /// An allow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) amendment: Amendment,
     pub(crate) staged: Staged,
 }
 
+impl Decision {
+    /// An allow by the guest's own rules.
+    fn by_guest(creates_sandbox: bool) -> Self {
+        let change = Change::Native(NativeChange::Nothing);
+        Self { amendment: Amendment::default(), staged: Staged { change, creates_sandbox } }
+    }
+}
+
+/// The change that was staged cannot be applied: nobody knows the state any more.
+#[derive(Debug)]
+pub(crate) struct StateLost;
+
 /// One policy and its state.
 #[derive(Debug)]
 pub(crate) struct Evaluator {
-    rego: Rego,
-    points: Points,
-    metadata: Metadata,
+    judge: Judge,
     summary: PolicySummary,
     sandbox_created: bool,
 }
 
+#[derive(Debug)]
+enum Judge {
+    Interpreter(Box<Interpreter>),
+    Native(Box<NativeFirst>),
+}
+
 impl Evaluator {
     pub(crate) fn load(policy: &[u8]) -> Result<Self, LoadError> {
-        let (mut rego, summary) = load::policy(policy)?;
-        let points = Points::load(&mut rego)?;
-        Ok(Self { rego, points, metadata: Metadata::new(), summary, sandbox_created: false })
+        let (judge, summary) = match NativeFirst::load(load::text(policy)?) {
+            Some((native, summary)) => (Judge::Native(Box::new(native)), summary),
+            None => {
+                let (interpreter, summary) = Interpreter::load(policy)?;
+                (Judge::Interpreter(Box::new(interpreter)), summary)
+            }
+        };
+        Ok(Self { judge, summary, sandbox_created: false })
     }
 
     pub(crate) fn summary(&self) -> &PolicySummary {
@@ -75,12 +107,17 @@ impl Evaluator {
         point: EnforcementPoint,
         question: &Question<'_>,
     ) -> Result<Decision, Denial> {
-        match point {
-            EnforcementPoint::CreateSandbox => self.judge_create_sandbox(),
+        let (amendment, change) = match (point, &mut self.judge) {
+            (EnforcementPoint::CreateSandbox, _) => return self.judge_create_sandbox(),
             // The host can cut the power at any time.
-            EnforcementPoint::DestroySandbox => Ok(Decision::default()),
-            _ => self.judge_by_policy(point, question.input()),
-        }
+            (EnforcementPoint::DestroySandbox, _) => return Ok(Decision::by_guest(false)),
+            (_, Judge::Native(native)) => native.judge(point, question)?,
+            (_, Judge::Interpreter(interpreter)) => {
+                let (amendment, change) = interpreter.judge(point, question.input())?;
+                (amendment, Change::Interpreter(change))
+            }
+        };
+        Ok(Decision { amendment, staged: Staged { change, creates_sandbox: false } })
     }
 
     /// The sandbox is set up once, before anything runs in it: a second set-up would pull the ground from
@@ -91,53 +128,33 @@ impl Evaluator {
         if self.sandbox_created {
             return denied("sandbox already created");
         }
-        if self.metadata.has_entries("matches") || self.metadata.has_entries("started") {
+        let has_containers = match &self.judge {
+            Judge::Native(native) => native.has_containers(),
+            Judge::Interpreter(interpreter) => {
+                let metadata = interpreter.metadata();
+                metadata.has_entries("matches") || metadata.has_entries("started")
+            }
+        };
+        if has_containers {
             return denied("containers exist already");
         }
-        let staged = Staged { creates_sandbox: true, ..Staged::default() };
-        Ok(Decision { staged, ..Decision::default() })
+        Ok(Decision::by_guest(true))
     }
 
-    fn judge_by_policy(&mut self, point: EnforcementPoint, request: Json) -> Result<Decision, Denial> {
-        let denied = |reason: String| Denial::new(point, vec![reason]);
-        let input = self.input(&request);
-        let answer =
-            self.points.ask(&mut self.rego, point, input).map_err(|error| denied(error.to_string()))?;
-        if !outcome::is_allowed(&answer) {
-            let reasons = self.reasons(point, request);
-            return Err(Denial::new(point, reasons));
-        }
-        let amendment = outcome::amendment(&answer, &request).map_err(|error| denied(error.to_string()))?;
-        let change = match outcome::field(&answer, "metadata") {
-            Some(operations) => self.metadata.stage(operations).map_err(|error| denied(error.to_string()))?,
-            None => Change::default(),
-        };
-        Ok(Decision { amendment, staged: Staged { change, creates_sandbox: false } })
-    }
-
-    pub(crate) fn commit(&mut self, staged: Staged) {
-        self.metadata.commit(staged.change);
+    /// Applies what was decided on this very state.
+    pub(crate) fn commit(&mut self, staged: Staged) -> Result<(), StateLost> {
         self.sandbox_created |= staged.creates_sandbox;
-    }
-
-    /// The input document: the request, and the state under `metadata`.
-    fn input(&self, request: &Json) -> Value {
-        outcome::input(request, &self.metadata)
-    }
-
-    /// What the policy, or else the framework, says about a denial. None when it has no answer in time.
-    fn reasons(&mut self, point: EnforcementPoint, mut request: Json) -> Vec<String> {
-        if let Json::Object(fields) = &mut request {
-            fields.insert("rule".to_owned(), point.name().into());
-        }
-        for rule in ["data.policy.reason", "data.framework.reason"] {
-            let input = self.input(&request);
-            if let Ok(answer) = self.rego.evaluate(rule, input, EXPLANATION_TIME_MAX)
-                && let Some(reasons) = outcome::reasons(&answer)
-            {
-                return reasons;
+        match (&mut self.judge, staged.change) {
+            (_, Change::Native(NativeChange::Nothing)) => {}
+            (Judge::Native(native), change) => {
+                if let Some(interpreter) = native.commit(change).map_err(|_| StateLost)? {
+                    self.judge = Judge::Interpreter(Box::new(interpreter));
+                    self.summary.evaluator = EvaluatorKind::Interpreter;
+                }
             }
+            (Judge::Interpreter(interpreter), Change::Interpreter(change)) => interpreter.commit(change),
+            (Judge::Interpreter(_), Change::Native(_)) => return Err(StateLost),
         }
-        Vec::new()
+        Ok(())
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use regorus::Value;
 use serde_json::Value as Json;
 
-use super::metadata::Metadata;
 use crate::amendment::Amendment;
 use crate::request::CapabilitySets;
 
@@ -21,10 +20,10 @@ pub(super) enum OutcomeError {
 }
 
 /// The input document: the request, and the state under `metadata`. A request has no such field itself.
-pub(super) fn input(request: &Json, metadata: &Metadata) -> Value {
+pub(super) fn input(request: &Json, state: Value) -> Value {
     let mut input = Value::from(request.clone());
     if let Ok(fields) = input.as_object_mut() {
-        fields.insert("metadata".into(), metadata.document());
+        fields.insert("metadata".into(), state);
     }
     input
 }

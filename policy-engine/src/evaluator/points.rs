@@ -44,7 +44,7 @@ impl Points {
         let mut points = HashMap::new();
         for point in ASKED {
             let question = serde_json::json!({ "name": point.name(), "rule": point.name() });
-            let input = outcome::input(&question, &Metadata::new());
+            let input = outcome::input(&question, Metadata::new().document());
             let info = rego
                 .evaluate("data.framework.enforcement_point_info", input, DECISION_TIME_MAX)
                 .map_err(LoadError::Evaluation)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::evaluator::{LoadError, Rule, Session, policy_rules};
+use crate::evaluator::{EvaluatorKind, LoadError, Rule, Session, policy_rules};
 
 /// What every policy of this dialect may define beside its answers to questions.
 pub(super) const VALUES: [&str; 20] = [
@@ -72,7 +72,7 @@ impl Values {
 impl Document {
     pub(super) fn load(policy: &[u8]) -> Result<Self, LoadError> {
         let rules = policy_rules(policy)?;
-        let mut values = Values(Session::load(policy, Map::new())?);
+        let mut values = Values(Session::load(policy, Map::new(), EvaluatorKind::Interpreter)?);
         let points = points(&mut values, &rules);
         let defined = VALUES.iter().filter(|name| rules.contains_key(**name));
         Ok(Self {

@@ -10,7 +10,7 @@ use crate::pattern::WholePattern;
 mod read;
 mod write;
 
-pub(crate) use read::Reader;
+pub(crate) use read::{FRAMEWORK, Reader};
 
 /// A list of texts.
 pub(crate) type Texts = Box<[Box<str>]>;
@@ -89,7 +89,7 @@ pub(crate) struct UserRule {
     pub(crate) umask: Box<str>,
 }
 
-/// The capabilities that a container is granted.
+/// The capabilities that a container is granted, each set sorted: their order means nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Capabilities {
     pub(crate) bounding: Texts,

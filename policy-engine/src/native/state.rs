@@ -1,9 +1,11 @@
 //! What has happened so far, typed: the native form of the state that rules read as `input.metadata`.
 
+mod document;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value as Json;
+use regorus::Value;
 
 use super::objects::{Container, ExternalProcess, PlatformRule};
 use super::policy::Candidate;
@@ -30,13 +32,115 @@ pub(crate) struct State {
 }
 
 /// What fragments added to the policy.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fragments {
-    pub(crate) containers: Box<[Arc<Container>]>,
-    pub(crate) external_processes: Box<[Arc<ExternalProcess>]>,
-    pub(crate) platform_rules: Box<[Arc<PlatformRule>]>,
+    pub(crate) containers: Vec<Arc<Container>>,
+    pub(crate) external_processes: Vec<Arc<ExternalProcess>>,
+    pub(crate) platform_rules: Vec<Arc<PlatformRule>>,
     /// `issuers` as rules read it: only the interpreter looks into it.
-    pub(crate) issuers: Json,
-    /// `fragment_parameters` likewise: a list without doubles.
-    pub(crate) parameters: Json,
+    issuers: Value,
+    /// `fragment_parameters` likewise.
+    parameters: Value,
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        Self {
+            containers: Vec::new(),
+            external_processes: Vec::new(),
+            platform_rules: Vec::new(),
+            issuers: Value::new_object(),
+            parameters: Value::new_set(),
+        }
+    }
+}
+
+/// What an allowed request changes once it is done. An entry is only ever added where the decision saw none.
+#[derive(Debug, Default)]
+pub(crate) enum Change {
+    #[default]
+    Nothing,
+    MountDevice {
+        target: Box<str>,
+        root_hash: Arc<str>,
+    },
+    UnmountDevice(Box<str>),
+    MountRwDevice(Box<str>),
+    UnmountRwDevice(Box<str>),
+    ScratchMount {
+        target: Box<str>,
+        encrypted: bool,
+    },
+    ScratchUnmount(Box<str>),
+    MountOverlay {
+        target: Box<str>,
+        container_id: Box<str>,
+        candidates: Arc<[Candidate]>,
+    },
+    UnmountOverlay(Box<str>),
+    Plan9Mount {
+        target: Box<str>,
+        container_id: Box<str>,
+    },
+    Plan9Unmount(Box<str>),
+    Start {
+        container_id: Box<str>,
+        candidates: Arc<[Candidate]>,
+        privileged: bool,
+    },
+    Narrow {
+        container_id: Box<str>,
+        candidates: Arc<[Candidate]>,
+    },
+    Shutdown(Box<str>),
+}
+
+impl State {
+    /// Applies a change that was decided on this very state.
+    pub(crate) fn commit(&mut self, change: Change) {
+        match change {
+            Change::Nothing => {}
+            Change::MountDevice { target, root_hash } => {
+                self.devices.insert(target, root_hash);
+            }
+            Change::UnmountDevice(target) => {
+                self.devices.remove(&target);
+            }
+            Change::MountRwDevice(target) => {
+                self.rw_devices.insert(target);
+            }
+            Change::UnmountRwDevice(target) => {
+                self.rw_devices.remove(&target);
+            }
+            Change::ScratchMount { target, encrypted } => {
+                self.scratch_mounts.insert(target, encrypted);
+            }
+            Change::ScratchUnmount(target) => {
+                self.scratch_mounts.remove(&target);
+            }
+            Change::MountOverlay { target, container_id, candidates } => {
+                self.matches.insert(container_id, candidates);
+                self.overlay_targets.insert(target);
+            }
+            Change::UnmountOverlay(target) => {
+                self.overlay_targets.remove(&target);
+            }
+            Change::Plan9Mount { target, container_id } => {
+                self.p9mounts.insert(target, container_id);
+            }
+            Change::Plan9Unmount(target) => {
+                self.p9mounts.remove(&target);
+            }
+            Change::Start { container_id, candidates, privileged } => {
+                self.started.insert(container_id.clone(), privileged);
+                self.matches.insert(container_id, candidates);
+            }
+            Change::Narrow { container_id, candidates } => {
+                self.matches.insert(container_id, candidates);
+            }
+            Change::Shutdown(container_id) => {
+                self.matches.remove(&container_id);
+            }
+        }
+    }
 }

@@ -23,6 +23,9 @@ const SIZES: [usize; 3] = [16 << 10, 256 << 10, COMPILED_PATTERN_BYTES_MAX];
 /// What an entry of the cache takes beside the compiled pattern, in bytes.
 const ENTRY_BYTES: usize = 512;
 
+/// How many patterns of requests are kept.
+const REQUEST_PATTERNS_MAX: usize = 64;
+
 /// Compiled patterns, shared by the evaluators of one engine. `None` is a pattern that RE2 refuses, or that
 /// exceeds the limits: it matches nothing.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +98,23 @@ impl WholePattern {
             .get_or_init(|| compile_whole(&self.text))
             .as_ref()
             .is_some_and(|regex| regex.is_match(text))
+    }
+}
+
+/// Patterns that come with requests: the guest's own, so that there are few.
+#[derive(Debug, Default)]
+pub(crate) struct RequestPatterns(HashMap<Box<str>, WholePattern>);
+
+impl RequestPatterns {
+    /// Whether `pattern` matches the whole of `text`.
+    pub(crate) fn matches_whole(&mut self, pattern: &str, text: &str) -> bool {
+        if let Some(known) = self.0.get(pattern) {
+            return known.fits(text);
+        }
+        if self.0.len() >= REQUEST_PATTERNS_MAX {
+            self.0.clear();
+        }
+        self.0.entry(pattern.into()).or_insert_with(|| WholePattern::new(pattern)).fits(text)
     }
 }
 

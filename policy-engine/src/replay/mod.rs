@@ -19,7 +19,7 @@ use std::fmt;
 pub use comparison::Comparison;
 pub use recorded::{Query, RecordedSession, SessionFormatError, SessionId, Step};
 
-use crate::evaluator::{Anchoring, LoadError, Session};
+use crate::evaluator::{Anchoring, EvaluatorKind, LoadError, Session};
 use comparison::{Answer, Mismatch};
 use player::Player;
 
@@ -87,6 +87,8 @@ pub struct Report {
     pub differ: u64,
     /// How many depend on the half-anchored patterns of the recorded engine.
     pub half_anchored: u64,
+    /// How many answers were given natively.
+    pub native: u64,
     /// The first that differ, at most [`DIFFERENCES_MAX`].
     pub differences: Vec<Difference>,
     /// The first that depend on half-anchored patterns, at most [`DIFFERENCES_MAX`].
@@ -97,14 +99,15 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Replay {
     comparison: Comparison,
+    evaluator: EvaluatorKind,
     report: Report,
 }
 
 impl Replay {
-    /// Will compare in this way.
+    /// Will ask this evaluator and compare in this way.
     #[must_use]
-    pub fn new(comparison: Comparison) -> Self {
-        Self { comparison, report: Report::default() }
+    pub fn new(comparison: Comparison, evaluator: EvaluatorKind) -> Self {
+        Self { comparison, evaluator, report: Report::default() }
     }
 
     /// What came of the sessions so far.
@@ -121,7 +124,10 @@ impl Replay {
     /// question about it is left without an answer.
     pub fn play(&mut self, recorded: &RecordedSession) -> Result<(), ReplayError> {
         self.report.sessions = self.report.sessions.saturating_add(1);
-        let answers = play(recorded, Session::load)?;
+        let evaluator = self.evaluator;
+        let Played { answers, native } =
+            play(recorded, |policy, data| Session::load(policy, data, evaluator))?;
+        self.report.native = self.report.native.saturating_add(native);
         let mut mismatches = Vec::new();
         for (step, query, given) in queries(recorded, &answers) {
             self.report.queries = self.report.queries.saturating_add(1);
@@ -145,7 +151,7 @@ impl Replay {
     ) -> Result<(), ReplayError> {
         let anchored =
             |anchoring| play(recorded, |policy, data| Session::load_anchored(policy, data, anchoring));
-        let (half, whole) = (anchored(Anchoring::Half)?, anchored(Anchoring::Whole)?);
+        let (half, whole) = (anchored(Anchoring::Half)?.answers, anchored(Anchoring::Whole)?.answers);
         for (step, mismatch) in mismatches {
             let Some(Step::Query(query)) = recorded.steps.get(step) else { continue };
             let answer = |answers: &[Option<Answer>]| answers.get(step).cloned().flatten();
@@ -172,22 +178,30 @@ impl Replay {
     }
 }
 
-/// The answers of one evaluator, at the indices of their steps.
+/// What one evaluator made of a session.
+struct Played {
+    /// Its answers, at the indices of their steps.
+    answers: Vec<Option<Answer>>,
+    /// How many of them are native.
+    native: u64,
+}
+
 fn play(
     recorded: &RecordedSession,
     load: impl FnOnce(&[u8], serde_json::Map<String, serde_json::Value>) -> Result<Session, LoadError>,
-) -> Result<Vec<Option<Answer>>, ReplayError> {
+) -> Result<Played, ReplayError> {
     let mut player = Player::start(recorded, load);
     let at = |step: usize, cause: ReplayError| {
         let (session, cause) = (recorded.id.clone(), Box::new(cause));
         ReplayError::Step { session, step, cause }
     };
-    recorded
+    let answers = recorded
         .steps
         .iter()
         .enumerate()
         .map(|(index, step)| player.step(step).map_err(|cause| at(index, cause)))
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok(Played { answers, native: player.native_answers() })
 }
 
 fn queries<'a>(

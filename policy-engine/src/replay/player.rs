@@ -50,6 +50,11 @@ impl Player {
         Self { session, fragments: Vec::new(), saved: None, asked: None }
     }
 
+    /// How many questions were answered natively so far.
+    pub(super) fn native_answers(&self) -> u64 {
+        self.session.as_ref().map_or(0, Session::native_answers)
+    }
+
     /// Takes one step; the answer of a query.
     pub(super) fn step(&mut self, step: &Step) -> Result<Option<Answer>, ReplayError> {
         match step {

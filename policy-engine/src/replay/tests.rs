@@ -70,7 +70,7 @@ fn session(policy: &str, steps: &[Json]) -> RecordedSession {
 }
 
 fn report(session: &RecordedSession) -> Report {
-    let mut replay = Replay::new(Comparison::Decisions);
+    let mut replay = Replay::new(Comparison::Decisions, EvaluatorKind::Interpreter);
     replay.play(session).unwrap();
     replay.report().clone()
 }
@@ -175,13 +175,13 @@ fn the_named_fragment_is_removed() {
         steps.extend(fragment("second", "/bin/b"));
         steps.push(json!({"op": "remove_module", "module": module}));
         steps.extend([containers_of("first", first_stays), containers_of("second", !first_stays)]);
-        let mut replay = Replay::new(Comparison::Strict);
+        let mut replay = Replay::new(Comparison::Strict, EvaluatorKind::Interpreter);
         replay.play(&session(&fragment_policy(), &steps)).unwrap();
         assert_eq!((replay.report().queries, replay.report().differ), (4, 0), "{module}");
         let (first, second) = (containers_of("first", !first_stays), containers_of("second", first_stays));
         let count = steps.len();
         (steps[count - 2], steps[count - 1]) = (first, second);
-        let mut replay = Replay::new(Comparison::Strict);
+        let mut replay = Replay::new(Comparison::Strict, EvaluatorKind::Interpreter);
         replay.play(&session(&fragment_policy(), &steps)).unwrap();
         assert_eq!(replay.report().differ, 2, "{module}");
     }
@@ -222,7 +222,8 @@ fn impossible_steps_are_errors_that_name_their_place() {
         (json!({"op": "remove_module", "module": "i>f"}), "there is no fragment `i>f` to remove"),
     ] {
         let session = session(&one_container("A=1"), &[mount("/m0", "aa", true), step]);
-        let error = Replay::new(Comparison::Decisions).play(&session).unwrap_err();
+        let error =
+            Replay::new(Comparison::Decisions, EvaluatorKind::Interpreter).play(&session).unwrap_err();
         assert_eq!(error.to_string(), "session s, step 1");
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), expected);
     }

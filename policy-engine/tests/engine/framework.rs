@@ -1,12 +1,12 @@
 //! Rules of the framework at their edges: what must not be allowed although a part of it fits.
 
-use policy_engine::Session;
+use policy_engine::{EvaluatorKind, Session};
 use serde_json::{Value, json};
 
 use crate::session::{ISSUER, POLICY, allowed, data, reasons};
 
 fn session_of(policy: &str) -> Session {
-    Session::load(policy.as_bytes(), data()).unwrap()
+    Session::load(policy.as_bytes(), data(), EvaluatorKind::Interpreter).unwrap()
 }
 
 fn layer(target: &str) -> Value {

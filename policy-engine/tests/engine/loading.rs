@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use crate::fixture::{BASE, POLICY, denied, does, engine, mount_device};
 use policy_engine::limits::{NESTING_MAX, POLICY_BYTES_MAX, TEXT_LENGTH_MAX};
-use policy_engine::{Engine, LoadError, RecursionError, ScanError, Session};
+use policy_engine::{Engine, EvaluatorKind, LoadError, RecursionError, ScanError, Session};
 use serde_json::{Map, json};
 
 fn error(policy: &str) -> LoadError {
@@ -108,7 +108,7 @@ fn recursion_is_refused() {
 #[test]
 fn a_fragment_cannot_close_a_circle() {
     let policy = policy("f(x) := data.part.g(x)\nmount_device := f(1)");
-    let mut session = Session::load(policy.as_bytes(), Map::new()).unwrap();
+    let mut session = Session::load(policy.as_bytes(), Map::new(), EvaluatorKind::Interpreter).unwrap();
     let circle = "package part\ng(x) := data.policy.f(x)\n";
     assert!(matches!(session.add_fragment("part", circle, &json!({})), Err(LoadError::Recursion(_))));
     // The session goes on without it.

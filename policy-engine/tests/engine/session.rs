@@ -1,6 +1,6 @@
 //! Points that no request of this agent asks yet, and fragments: a policy of the current versions under test.
 
-use policy_engine::Session;
+use policy_engine::{EvaluatorKind, Session};
 use serde_json::{Map, Value, json};
 
 pub(crate) const POLICY: &str = include_str!("../policies/current.rego");
@@ -20,7 +20,7 @@ pub(crate) fn data() -> Map<String, Value> {
 }
 
 fn session() -> Session {
-    Session::load(POLICY.as_bytes(), data()).unwrap()
+    Session::load(POLICY.as_bytes(), data(), EvaluatorKind::Interpreter).unwrap()
 }
 
 pub(crate) fn allowed(session: &mut Session, point: &str, request: &Value) -> bool {
@@ -85,7 +85,7 @@ fn rights_of_the_host_are_granted_one_by_one() {
     }
     assert!(!allowed(&mut session, "get_properties", &json!({})));
     let silent = POLICY.replace("allow_", "formerly_allow_");
-    let mut session = Session::load(silent.as_bytes(), data()).unwrap();
+    let mut session = Session::load(silent.as_bytes(), data(), EvaluatorKind::Interpreter).unwrap();
     for point in ["dump_stacks", "runtime_logging", "host_network"] {
         assert!(!allowed(&mut session, point, &json!({})), "{point}");
     }

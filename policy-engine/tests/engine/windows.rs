@@ -1,6 +1,6 @@
 //! What only Windows guests are asked: this agent serves none, but their policies can be tested.
 
-use policy_engine::Session;
+use policy_engine::{EvaluatorKind, Session};
 use serde_json::{Value, json};
 
 use crate::session::{allowed, data, reasons};
@@ -10,7 +10,7 @@ const POLICY: &str = include_str!("../policies/windows.rego");
 fn session_of(policy: &str) -> Session {
     let mut data = data();
     data.insert("operatingsystem".to_owned(), json!("windows"));
-    Session::load(policy.as_bytes(), data).unwrap()
+    Session::load(policy.as_bytes(), data, EvaluatorKind::Interpreter).unwrap()
 }
 
 fn session() -> Session {
@@ -109,7 +109,7 @@ fn containers_have_a_user_and_no_linux_rights() {
 
 #[test]
 fn a_linux_guest_does_not_judge_by_the_rules_of_windows() {
-    let mut session = Session::load(POLICY.as_bytes(), data()).unwrap();
+    let mut session = Session::load(POLICY.as_bytes(), data(), EvaluatorKind::Interpreter).unwrap();
     assert!(allowed(&mut session, "mount_cims", &cims("web", json!(["top", "base"]), json!(["merged"]))));
     let serve = process(json!(["cmd.exe", "/c", "serve"]));
     assert!(!allowed(&mut session, "create_container", &serve));

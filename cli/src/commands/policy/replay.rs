@@ -7,6 +7,7 @@ mod sessions;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use policy_engine::EvaluatorKind;
 
 use crate::output::Answer;
 
@@ -32,8 +33,23 @@ pub(crate) struct ReplayArgs {
 enum EvaluatorChoice {
     /// The Rego framework in the interpreter.
     Interpreter,
+    /// The native evaluator, with the interpreter for what it leaves.
+    Native,
     /// Each of them in turn.
     All,
+}
+
+impl EvaluatorChoice {
+    /// The evaluators, and what they are called.
+    fn evaluators(self) -> &'static [(&'static str, EvaluatorKind)] {
+        const INTERPRETER: (&str, EvaluatorKind) = ("interpreter", EvaluatorKind::Interpreter);
+        const NATIVE: (&str, EvaluatorKind) = ("native", EvaluatorKind::Native);
+        match self {
+            Self::Interpreter => &[INTERPRETER],
+            Self::Native => &[NATIVE],
+            Self::All => &[INTERPRETER, NATIVE],
+        }
+    }
 }
 
 /// Replays a file.

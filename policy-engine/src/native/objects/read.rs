@@ -1,6 +1,6 @@
 //! From JSON to objects, upgraded from older framework versions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -20,7 +20,7 @@ pub(crate) const FRAMEWORK: Version = Version::new(0, 5, 0);
 pub(crate) struct Reader {
     prefixes: SourcePrefixes,
     patterns: HashMap<Box<str>, Arc<WholePattern>>,
-    layers: HashMap<Box<str>, Arc<str>>,
+    layers: HashSet<Arc<str>>,
 }
 
 /// The fields of one object.
@@ -76,6 +76,8 @@ impl Reader {
     pub(crate) fn container(&mut self, json: &Json, version: Version) -> Option<Container> {
         let fields = Fields::of(json)?;
         let since = |minor, patch| version >= Version::new(0, minor, patch);
+        // What only Windows guests have stays in the state there.
+        (fields.get("mounted_cim").is_none() && fields.get("registry_changes").is_none()).then_some(())?;
         let extra = |name: &str| fields.text(name).map(Into::into);
         Some(Container {
             name: extra("name"),
@@ -197,7 +199,7 @@ impl Reader {
             return Arc::clone(layer);
         }
         let layer: Arc<str> = digest.into();
-        self.layers.insert(digest.into(), Arc::clone(&layer));
+        self.layers.insert(Arc::clone(&layer));
         layer
     }
 }
@@ -226,11 +228,16 @@ fn capabilities(json: &Json) -> Option<Option<Capabilities>> {
         return Some(None);
     }
     let fields = Fields::of(json)?;
+    let set = |name: &str| {
+        let mut names = fields.texts(name)?;
+        names.sort_unstable();
+        Some(names)
+    };
     Some(Some(Capabilities {
-        bounding: fields.texts("bounding")?,
-        effective: fields.texts("effective")?,
-        inheritable: fields.texts("inheritable")?,
-        permitted: fields.texts("permitted")?,
-        ambient: fields.texts("ambient")?,
+        bounding: set("bounding")?,
+        effective: set("effective")?,
+        inheritable: set("inheritable")?,
+        permitted: set("permitted")?,
+        ambient: set("ambient")?,
     }))
 }

@@ -25,6 +25,8 @@ struct EvaluatorOutcome {
     differ: u64,
     /// Answers that depend on the half-anchored patterns of the recorded engine.
     half_anchored: u64,
+    /// Answers that were given natively.
+    native: u64,
     differences: Vec<DifferenceOutcome>,
     half_anchored_differences: Vec<DifferenceOutcome>,
 }
@@ -64,6 +66,7 @@ impl EvaluatorOutcome {
             agree: report.agree,
             differ: report.differ,
             half_anchored: report.half_anchored,
+            native: report.native,
             differences: listed(&report.differences),
             half_anchored_differences: listed(&report.half_anchored_differences),
         }
@@ -108,18 +111,26 @@ impl fmt::Display for EvaluatorOutcome {
 /// When the file cannot be read, or a line is no session that can be replayed.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Answer> {
     let comparison = if args.strict { Comparison::Strict } else { Comparison::Decisions };
-    let mut replay = Replay::new(comparison);
+    let mut replays: Vec<(&str, Replay)> = args
+        .evaluator
+        .evaluators()
+        .iter()
+        .map(|(name, evaluator)| (*name, Replay::new(comparison, *evaluator)))
+        .collect();
     let file = args.file.display().to_string();
     let mut lines = Lines::open(&args.file).with_context(|| format!("cannot read {file}"))?;
     while let Some((number, line)) = lines.next().with_context(|| format!("cannot read {file}"))? {
         let at = || format!("{file}, line {number}");
         let session = RecordedSession::parse(line).with_context(at)?;
-        replay.play(&session).with_context(at)?;
+        for (_, replay) in &mut replays {
+            replay.play(&session).with_context(at)?;
+        }
     }
-    let report = replay.report();
-    ensure!(report.sessions > 0, "{file} has no sessions");
-    let evaluators = vec![EvaluatorOutcome::new("interpreter", report)];
+    let sessions = replays.first().map_or(0, |(_, replay)| replay.report().sessions);
+    ensure!(sessions > 0, "{file} has no sessions");
+    let evaluators: Vec<EvaluatorOutcome> =
+        replays.iter().map(|(name, replay)| EvaluatorOutcome::new(name, replay.report())).collect();
     let agree = evaluators.iter().all(|evaluator| evaluator.differ == 0);
-    let outcome = Outcome { file, sessions: report.sessions, evaluators };
+    let outcome = Outcome { file, sessions, evaluators };
     if agree { Answer::yes(&outcome) } else { Answer::no(&outcome) }
 }

@@ -1,0 +1,85 @@
+//! Decisions by the interpreter: one policy, and its state as the document that rules read.
+
+use regorus::Value;
+use serde_json::Value as Json;
+
+use super::limits::EXPLANATION_TIME_MAX;
+use super::load::{self, LoadError, PolicySummary};
+use super::metadata::{Change, Metadata};
+use super::outcome;
+use super::points::Points;
+use super::rego::Rego;
+use crate::amendment::Amendment;
+use crate::denial::Denial;
+use crate::request::EnforcementPoint;
+
+/// A policy in the interpreter.
+#[derive(Debug)]
+pub(crate) struct Interpreter {
+    rego: Rego,
+    points: Points,
+    metadata: Metadata,
+}
+
+impl Interpreter {
+    pub(super) fn load(policy: &[u8]) -> Result<(Self, PolicySummary), LoadError> {
+        let (mut rego, summary) = load::policy(policy)?;
+        let points = Points::load(&mut rego)?;
+        Ok((Self { rego, points, metadata: Metadata::new() }, summary))
+    }
+
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    pub(super) fn set_metadata(&mut self, metadata: Metadata) {
+        self.metadata = metadata;
+    }
+
+    /// Decides by the policy's rule for `point`, or by what stands in for it in an older policy.
+    pub(super) fn judge(
+        &mut self,
+        point: EnforcementPoint,
+        request: Json,
+    ) -> Result<(Amendment, Change), Denial> {
+        let denied = |reason: String| Denial::new(point, vec![reason]);
+        let input = self.input(&request);
+        let answer =
+            self.points.ask(&mut self.rego, point, input).map_err(|error| denied(error.to_string()))?;
+        if !outcome::is_allowed(&answer) {
+            let reasons = self.reasons(point, request);
+            return Err(Denial::new(point, reasons));
+        }
+        let amendment = outcome::amendment(&answer, &request).map_err(|error| denied(error.to_string()))?;
+        let change = match outcome::field(&answer, "metadata") {
+            Some(operations) => self.metadata.stage(operations).map_err(|error| denied(error.to_string()))?,
+            None => Change::default(),
+        };
+        Ok((amendment, change))
+    }
+
+    pub(super) fn commit(&mut self, change: Change) {
+        self.metadata.commit(change);
+    }
+
+    /// The input document: the request, and the state under `metadata`.
+    fn input(&self, request: &Json) -> Value {
+        outcome::input(request, self.metadata.document())
+    }
+
+    /// What the policy, or else the framework, says about a denial. None when it has no answer in time.
+    pub(super) fn reasons(&mut self, point: EnforcementPoint, mut request: Json) -> Vec<String> {
+        if let Json::Object(fields) = &mut request {
+            fields.insert("rule".to_owned(), point.name().into());
+        }
+        for rule in ["data.policy.reason", "data.framework.reason"] {
+            let input = self.input(&request);
+            if let Ok(answer) = self.rego.evaluate(rule, input, EXPLANATION_TIME_MAX)
+                && let Some(reasons) = outcome::reasons(&answer)
+            {
+                return reasons;
+            }
+        }
+        Vec::new()
+    }
+}
