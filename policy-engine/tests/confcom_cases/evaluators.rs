@@ -4,23 +4,11 @@ use serde_json::Value as Json;
 
 use policy_engine::{EvaluatorKind, Session};
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Evaluator {
-    Interpreter,
-    Native,
+pub(crate) fn all() -> [EvaluatorKind; 2] {
+    [EvaluatorKind::Interpreter, EvaluatorKind::Native]
 }
 
-pub(crate) fn all() -> impl Iterator<Item = Evaluator> {
-    [Evaluator::Interpreter, Evaluator::Native].into_iter()
-}
-
-impl Evaluator {
-    pub(crate) fn load(self, policy: &[u8], data: Json) -> Session {
-        let Json::Object(data) = data else { panic!("{data} is no object") };
-        let kind = match self {
-            Self::Interpreter => EvaluatorKind::Interpreter,
-            Self::Native => EvaluatorKind::Native,
-        };
-        Session::load(policy, data, kind).expect("the policy loads")
-    }
+pub(crate) fn load(policy: &[u8], data: Json, evaluator: EvaluatorKind) -> Session {
+    let Json::Object(data) = data else { panic!("{data} is no object") };
+    Session::load(policy, data, evaluator).expect("the policy loads")
 }

@@ -17,9 +17,10 @@ mod request;
 
 use std::path::Path;
 
+use policy_engine::{EvaluatorKind, Session};
 use serde_json::{Value as Json, json};
 
-use evaluators::{Evaluator, all};
+use evaluators::{all, load};
 use near_misses::near_misses;
 use request::{Attempt, CAPABILITY, allowed};
 
@@ -74,8 +75,8 @@ fn data() -> Json {
 }
 
 /// Runs each container of a policy and its near misses; how many near misses there were for each.
-fn judge(name: &str, policy: &str, evaluator: Evaluator) -> Vec<usize> {
-    let mut session = evaluator.load(policy.as_bytes(), data());
+fn judge(name: &str, policy: &str, evaluator: EvaluatorKind) -> Vec<usize> {
+    let mut session = load(policy.as_bytes(), data(), evaluator);
     let mut value = |name: &str| session.query(&format!("data.policy.{name}"), &json!({})).expect("a value");
     let containers = value("containers");
     let dropping = (
@@ -100,8 +101,6 @@ fn judge(name: &str, policy: &str, evaluator: Evaluator) -> Vec<usize> {
     }
     counts
 }
-
-type Session = policy_engine::Session;
 
 fn ask(session: &mut Session, rule: &str, input: &Json) -> Json {
     session.query(&format!("data.policy.{rule}"), input).expect("an answer")
