@@ -166,8 +166,7 @@ exec_in_container := {
 		container.working_dir == input.workingDir
 		no_new_privileges_fits(container.no_new_privileges)
 		user_fits(container.user)
-		some process in container.exec_processes
-		process.command == input.argList
+		executable(container)
 	]
 	environment := agreed_environment(fitting)
 	with_environment := [container |
@@ -180,6 +179,12 @@ exec_in_container := {
 		capabilities_fit(container, runs_privileged, capabilities)
 	]
 	count(containers) > 0
+}
+
+# A function, so that a container that lists a command twice is one candidate still.
+executable(container) if {
+	some process in container.exec_processes
+	process.command == input.argList
 }
 
 default runs_privileged := false

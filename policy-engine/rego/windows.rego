@@ -71,8 +71,7 @@ exec_in_container := {
 		some container in state.matches[input.containerID]
 		container.user == input.user
 		container.working_dir == input.workingDir
-		some process in container.exec_processes
-		process.command == input.argList
+		executable(container)
 	]
 	environment := agreed_environment(fitting)
 	containers := [container |
