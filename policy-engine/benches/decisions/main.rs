@@ -38,11 +38,11 @@ fn main() {
     candidates(&mut figures);
     let growth = figures.of("create_container_1000_us") / figures.of("create_container_1_us");
     figures.insert("create_container_growth_ratio".to_owned(), growth);
+    let text = workload::policy(1000, workload::layers);
     for (name, rules) in
         [("engine_memory_1000_ratio", ""), ("interpreter_memory_1000_ratio", workload::OWN_RULE)]
     {
-        let ratio = memory::ratio_in_fresh_process(rules);
-        figures.insert(name.to_owned(), ratio);
+        figures.insert(name.to_owned(), memory::ratio_in_fresh_process(&format!("{text}{rules}")));
     }
     println!("{}", Value::Object(figures.0));
 }
@@ -128,19 +128,21 @@ fn interleaved(
     run: &dyn Fn(&Engine, usize) -> f64,
 ) -> Vec<(&'static str, f64)> {
     const SAMPLES: usize = 31;
+    // The first decisions compile patterns.
+    let slow: Vec<bool> =
+        engines.iter().map(|(_, engine)| (run(engine, 2), run(engine, 1)).1 > 1e-3).collect();
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); engines.len()];
     for sample in 0..SAMPLES {
-        for ((_, engine), times) in engines.iter().zip(&mut times) {
-            let slow = times.first().is_some_and(|seconds| *seconds > 1e-3);
+        for (index, (_, engine)) in engines.iter().enumerate() {
             // Slow ones need no averaging, and few samples.
-            if !slow || sample < 7 {
-                times.push(run(engine, if slow || times.is_empty() { 1 } else { 32 }));
+            if !slow[index] {
+                times[index].push(run(engine, 32));
+            } else if sample < 7 {
+                times[index].push(run(engine, 1));
             }
         }
     }
-    // The first one warms up.
-    let medians = times.into_iter().map(|times| median(times[1..].to_vec()));
-    engines.iter().map(|(prefix, _)| *prefix).zip(medians).collect()
+    engines.iter().map(|(prefix, _)| *prefix).zip(times.into_iter().map(median)).collect()
 }
 
 /// The seconds that an allow of `request` takes.
