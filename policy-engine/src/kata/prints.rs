@@ -90,4 +90,24 @@ mod tests {
             assert!(matches!(remove(policy), Cow::Borrowed(text) if text == policy), "{policy:?}");
         }
     }
+
+    proptest::proptest! {
+        /// Whatever is printed, and around whatever: what is left has the tokens of a text with `true` there.
+        #[test]
+        fn nothing_else_changes(
+            pieces in proptest::collection::vec(("[a-z:= ]{0,8}", "[a-z, .0-9]{0,8}", "[()\\\\#{}]{0,4}"), 1..8),
+        ) {
+            let body = |print: &dyn Fn(&str, &str) -> String| {
+                let lines: Vec<String> = pieces
+                    .iter()
+                    .map(|(code, name, text)| format!("x{code}\n{}\n", print(name, text)))
+                    .collect();
+                format!("a {{\n{}}}\n", lines.concat())
+            };
+            let printing = body(&|name, text| format!("print(f(x[{name}]), `{text}`, # )\n 1)"));
+            let silent = body(&|_, _| "true".to_owned());
+            proptest::prop_assert!(Tokens::new(&remove(&printing)).eq(Tokens::new(&silent)));
+            proptest::prop_assert_eq!(remove(&printing).lines().count(), printing.lines().count());
+        }
+    }
 }
