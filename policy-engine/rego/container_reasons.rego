@@ -144,15 +144,10 @@ asked_privileged := runs_privileged if executing
 
 # --- The reasons ---
 
-unmet := [missed |
-	some candidate in candidates
-	missed := {condition | some condition in conditions; not meets(condition, candidate)}
-]
-
 unmet_by_all := {condition |
 	some condition in conditions
-	every missed in unmet {
-		condition in missed
+	every candidate in candidates {
+		not meets(condition, candidate)
 	}
 }
 
@@ -188,6 +183,7 @@ errors contains "missing required environment variable" if required_missing
 
 errors contains "invalid env list" if {
 	"invalid env list" in unmet_by_all
+	count(candidates) > 0
 	not variables_refused
 	not required_missing
 }
@@ -246,8 +242,10 @@ devices_asked if {
 }
 
 whole := [candidate |
-	some index, candidate in candidates
-	count(unmet[index]) == 0
+	some candidate in candidates
+	every condition in conditions {
+		meets(condition, candidate)
+	}
 ]
 
 object_words := {"one": "container", "many": "containers"} if described

@@ -1,7 +1,10 @@
 //! Why a request was refused.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
+use crate::explanation::{Closest, Explanation};
 use crate::request::EnforcementPoint;
 
 /// The most reasons that one denial carries: a host cannot make the guest build long answers.
@@ -13,21 +16,35 @@ pub const REASON_BYTES_MAX: usize = 512;
 /// The longest denial as text, in bytes.
 pub const DENIAL_BYTES_MAX: usize = 2048;
 
-/// The policy's no, for people and programs. It names what failed; it never holds values of the
-/// environment or contents of the policy.
+/// What a denial says beside its reasons, in bytes: the rule, the closest object and the fields that differ.
+const AROUND_REASONS_BYTES: usize = 640;
+
+/// The policy's no, for people and programs. It never holds values of the environment.
+///
+/// As text it is for the host: it names what failed, and of the closest object only its name and the fields
+/// that differ. The fields themselves, which serialisation writes too, show contents of the policy and are for
+/// the guest and for who wrote the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Denial {
     /// The rule that said no.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
     /// The conditions that failed, in the words that users of the peers know (`invalid command`, ...): each
     /// once, at most [`REASONS_MAX`] of at most [`REASON_BYTES_MAX`] bytes.
     pub reasons: Vec<String>,
+    /// The object of the policy that came closest, if the rule compares objects.
+    pub closest: Option<Box<Closest>>,
+    /// For a layer that no container has: how many different layers the policy names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
 }
 
 impl Denial {
     pub(crate) fn new(point: EnforcementPoint, reasons: Vec<String>) -> Self {
-        // Room for the sentence around the reasons.
-        let mut room = DENIAL_BYTES_MAX.saturating_sub(128);
+        Self::by_rule(point.name().into(), reasons)
+    }
+
+    pub(crate) fn by_rule(rule: Cow<'static, str>, reasons: Vec<String>) -> Self {
+        let mut room = DENIAL_BYTES_MAX.saturating_sub(AROUND_REASONS_BYTES);
         let mut kept: Vec<String> = Vec::new();
         for mut reason in reasons {
             shorten(&mut reason, REASON_BYTES_MAX.min(room));
@@ -41,7 +58,13 @@ impl Denial {
             room = room.saturating_sub(reason.len().saturating_add(2));
             kept.push(reason);
         }
-        Self { rule: point.name(), reasons: kept }
+        Self { rule, reasons: kept, closest: None, layers: None }
+    }
+
+    pub(crate) fn explained(rule: Cow<'static, str>, explanation: Explanation) -> Self {
+        let Explanation { reasons, closest, layers } = explanation;
+        let closest = closest.map(|closest| Box::new(closest.bounded()));
+        Self { closest, layers, ..Self::by_rule(rule, reasons) }
     }
 }
 
@@ -70,6 +93,12 @@ impl std::fmt::Display for Denial {
         write!(formatter, "{} is denied by policy", self.rule)?;
         if !self.reasons.is_empty() {
             write!(formatter, ": {}", self.reasons.join("; "))?;
+        }
+        if let Some(layers) = self.layers {
+            write!(formatter, "; the policy names {layers} layers")?;
+        }
+        if let Some(closest) = &self.closest {
+            write!(formatter, "; closest is {closest}")?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub mod denial;
 pub mod digest;
 pub mod engine;
 mod evaluator;
+pub mod explanation;
 pub mod kata;
 pub mod lint;
 pub mod name;

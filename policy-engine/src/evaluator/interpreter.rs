@@ -9,8 +9,11 @@ use super::metadata::{Change, Metadata};
 use super::outcome;
 use super::points::Points;
 use super::rego::Rego;
+use super::{defaults, typed};
 use crate::amendment::Amendment;
 use crate::denial::Denial;
+use crate::explanation::Explanation;
+use crate::question::Question;
 use crate::request::EnforcementPoint;
 
 /// A policy in the interpreter.
@@ -40,15 +43,15 @@ impl Interpreter {
     pub(super) fn judge(
         &mut self,
         point: EnforcementPoint,
-        request: Json,
+        question: &Question<'_>,
     ) -> Result<(Amendment, Change), Denial> {
         let denied = |reason: String| Denial::new(point, vec![reason]);
+        let request = question.input();
         let input = self.input(&request);
         let answer =
             self.points.ask(&mut self.rego, point, input).map_err(|error| denied(error.to_string()))?;
         if !outcome::is_allowed(&answer) {
-            let reasons = self.reasons(point, request);
-            return Err(Denial::new(point, reasons));
+            return Err(self.denial(point, question));
         }
         let amendment = outcome::amendment(&answer, &request).map_err(|error| denied(error.to_string()))?;
         let change = match outcome::field(&answer, "metadata") {
@@ -67,8 +70,17 @@ impl Interpreter {
         outcome::input(request, self.metadata.document())
     }
 
+    /// Why `question` is denied: the policy's reasons, and which of its objects came closest.
+    pub(super) fn denial(&mut self, point: EnforcementPoint, question: &Question<'_>) -> Denial {
+        let reasons = self.reasons(point, question.input());
+        let document = self.metadata.document();
+        let explanation = typed::explain(&mut self.rego, defaults::document(), &document, question);
+        let explanation = explanation.unwrap_or_default();
+        Denial::explained(point.name().into(), Explanation { reasons, ..explanation })
+    }
+
     /// What the policy, or else the framework, says about a denial. None when it has no answer in time.
-    pub(super) fn reasons(&mut self, point: EnforcementPoint, mut request: Json) -> Vec<String> {
+    fn reasons(&mut self, point: EnforcementPoint, mut request: Json) -> Vec<String> {
         if let Json::Object(fields) = &mut request {
             fields.insert("rule".to_owned(), point.name().into());
         }

@@ -14,6 +14,7 @@ pub(crate) mod rego;
 pub(crate) mod scan;
 mod session;
 pub(crate) mod tokens;
+mod typed;
 pub(crate) mod wrap;
 
 use serde::Serialize;
@@ -113,7 +114,7 @@ impl Evaluator {
             (EnforcementPoint::DestroySandbox, _) => return Ok(Decision::by_guest(false)),
             (_, Judge::Native(native)) => native.judge(point, question)?,
             (_, Judge::Interpreter(interpreter)) => {
-                let (amendment, change) = interpreter.judge(point, question.input())?;
+                let (amendment, change) = interpreter.judge(point, question)?;
                 (amendment, Change::Interpreter(change))
             }
         };

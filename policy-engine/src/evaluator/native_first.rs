@@ -72,7 +72,7 @@ impl NativeFirst {
             Answer::Allowed(allowed) => Ok((amendment(question, &allowed), Change::Native(allowed.change))),
             Answer::Interpreter => {
                 let interpreter = self.interpreter().map_err(|error| unavailable(point, &error))?;
-                let (amendment, change) = interpreter.judge(point, question.input())?;
+                let (amendment, change) = interpreter.judge(point, question)?;
                 Ok((amendment, Change::Interpreter(change)))
             }
         }
@@ -95,8 +95,11 @@ impl NativeFirst {
 
     /// Why `question` is denied.
     fn denial(&mut self, point: EnforcementPoint, question: &Question<'_>) -> Denial {
+        if let Some(explanation) = self.native.explain(question) {
+            return Denial::explained(point.name().into(), explanation);
+        }
         match self.interpreter() {
-            Ok(interpreter) => Denial::new(point, interpreter.reasons(point, question.input())),
+            Ok(interpreter) => interpreter.denial(point, question),
             Err(error) => unavailable(point, &error),
         }
     }

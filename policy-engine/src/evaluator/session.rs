@@ -1,5 +1,7 @@
 //! A policy under test: raw questions, raw answers, and the state that follows.
 
+mod explain;
+
 use serde_json::{Map, Value as Json};
 
 use super::EvaluatorKind;
@@ -126,11 +128,7 @@ impl Session {
 
     fn ask_interpreter(&mut self, rule: &str, request: &Json) -> Result<Json, EvaluationError> {
         let fault = |message: String| EvaluationError::Fault { message };
-        let document = match &self.state {
-            Keeper::Native(native) => native.document(),
-            Keeper::Interpreter(metadata) => metadata.document(),
-        };
-        let input = outcome::input(request, document);
+        let input = outcome::input(request, self.document());
         let rego = self.rego().map_err(|error| fault(error.to_string()))?;
         let answer = rego.evaluate(rule, input, DECISION_TIME_MAX)?;
         if outcome::is_allowed(&answer)
@@ -142,6 +140,14 @@ impl Session {
             return Ok(Json::Null);
         }
         serde_json::to_value(&answer).map_err(|error| fault(error.to_string()))
+    }
+
+    /// The state as rules read it.
+    fn document(&self) -> Value {
+        match &self.state {
+            Keeper::Native(native) => native.document(),
+            Keeper::Interpreter(metadata) => metadata.document(),
+        }
     }
 
     /// Applies the interpreter's change of state.
@@ -265,6 +271,11 @@ fn ask_natively(native: &mut Native, rule: &str, request: &Json) -> Option<Resul
     let undefined = || Err(EvaluationError::NoRule { rule: rule.to_owned() });
     if rule == "data.policy.reason" && native.policy().reasons == Reasons::None {
         return Some(undefined());
+    }
+    if let "data.policy.reason" | "data.framework.reason" = rule {
+        let question = Question::read(request.get("rule")?.as_str()?, request)?;
+        let reasons = native.explain(&question)?.reasons;
+        return Some(Ok(serde_json::json!({ "errors": reasons })));
     }
     let name = match rule.strip_prefix("data.policy.") {
         Some(name) if native.point(name).is_some() && !native.has_rule(name) => return Some(undefined()),

@@ -60,9 +60,11 @@ impl IdNameRule {
 
 impl UserRule {
     pub(crate) fn fits(&self, user: &IdName<'_>, groups: &[IdName<'_>], umask: &str) -> bool {
-        self.user.fits(user)
-            && groups.iter().all(|group| self.groups.iter().any(|rule| rule.fits(group)))
-            && *self.umask == *umask
+        self.user.fits(user) && groups.iter().all(|group| self.group_fits(group)) && *self.umask == *umask
+    }
+
+    pub(crate) fn group_fits(&self, group: &IdName<'_>) -> bool {
+        self.groups.iter().any(|rule| rule.fits(group))
     }
 }
 
@@ -84,7 +86,7 @@ pub(crate) fn same_texts(allowed: &[Box<str>], asked: &[&str]) -> bool {
 }
 
 /// Whether two lists hold the same names, in any order: equally many, and equal as sets.
-fn same_names(allowed: &[Box<str>], asked: &[&str]) -> bool {
+pub(crate) fn same_names(allowed: &[Box<str>], asked: &[&str]) -> bool {
     same_texts(allowed, asked)
         || (allowed.len() == asked.len()
             && allowed.iter().all(|name| asked.contains(&&**name))
@@ -107,12 +109,20 @@ impl Mounts<'_> {
 
     /// Whether the container may have `mount`.
     pub(crate) fn known(self, candidate: &Candidate, mount: &AskedMount<'_>) -> bool {
-        let defaults = &self.policy.defaults;
-        let elevated = candidate.container.allow_elevated.then_some(&defaults.privileged_mounts);
         candidate.mounts().any(|allowed| self.mount_fits(allowed, mount))
-            || defaults.mounts.iter().any(|allowed| self.mount_fits(allowed, mount))
-            || elevated.is_some_and(|mounts| mounts.iter().any(|allowed| self.mount_fits(allowed, mount)))
-            || self.sandbox_sys(mount)
+            || self.known_by_default(mount)
+            || candidate.container.allow_elevated && self.known_by_privilege(mount)
+    }
+
+    /// Whether every container may have `mount`.
+    pub(crate) fn known_by_default(self, mount: &AskedMount<'_>) -> bool {
+        let mut defaults = self.policy.defaults.mounts.iter();
+        defaults.any(|allowed| self.mount_fits(allowed, mount)) || self.sandbox_sys(mount)
+    }
+
+    /// Whether every container that may be privileged may have `mount`.
+    pub(crate) fn known_by_privilege(self, mount: &AskedMount<'_>) -> bool {
+        self.policy.defaults.privileged_mounts.iter().any(|allowed| self.mount_fits(allowed, mount))
     }
 
     /// The pause container gets a writable `/sys` from container runtimes; it runs nothing that could use it.
@@ -124,7 +134,7 @@ impl Mounts<'_> {
             && options == ["nodev", "noexec", "nosuid", "rw"]
     }
 
-    fn mount_fits(self, allowed: &Mount, mount: &AskedMount<'_>) -> bool {
+    pub(crate) fn mount_fits(self, allowed: &Mount, mount: &AskedMount<'_>) -> bool {
         *allowed.fstype == *mount.fstype
             && *allowed.destination == *mount.destination
             && !mount.destination.is_empty()
@@ -132,7 +142,7 @@ impl Mounts<'_> {
             && self.source_fits(allowed, mount.source)
     }
 
-    fn source_fits(self, allowed: &Mount, source: &str) -> bool {
+    pub(crate) fn source_fits(self, allowed: &Mount, source: &str) -> bool {
         // The directory is compared as text, never as part of a pattern.
         let below = |directory: &str, pattern: &Option<std::sync::Arc<crate::pattern::WholePattern>>| {
             let rest = source.strip_prefix(directory);

@@ -17,6 +17,7 @@ pub(crate) mod state;
 use regorus::Value;
 use serde_json::{Map, Value as Json};
 
+use crate::explanation::{self, Explanation};
 use crate::pattern::RequestPatterns;
 use crate::question::Question;
 use api::{Api, Point};
@@ -58,6 +59,11 @@ impl Native {
     /// The answer of the framework's rule to `question`.
     pub(crate) fn answer<'q>(&mut self, question: &Question<'q>) -> Answer<'q> {
         Rules { policy: &self.policy, state: &self.state }.answer(question, &mut self.patterns)
+    }
+
+    /// Why the framework denies `question`; `None` where only the interpreter can tell.
+    pub(crate) fn explain(&mut self, question: &Question<'_>) -> Option<Explanation> {
+        explanation::explain(Rules { policy: &self.policy, state: &self.state }, question, &mut self.patterns)
     }
 
     /// Whether the policy has a rule for the question `name`.

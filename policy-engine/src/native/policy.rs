@@ -101,6 +101,11 @@ impl Index {
         self.layers.contains(root_hash)
     }
 
+    /// How many different layers the containers have.
+    pub(crate) fn layer_count(&self) -> usize {
+        self.layers.len()
+    }
+
     /// The places of the containers with exactly these layers, base first.
     pub(crate) fn stacked(&self, layers: &[Arc<str>]) -> &[u32] {
         self.stacks.get(layers).map_or(&[], Vec::as_slice)

@@ -1,5 +1,6 @@
 //! Devices and file systems.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Answer, Rules};
@@ -7,6 +8,9 @@ use crate::native::policy::Candidate;
 use crate::native::state::Change;
 use crate::pattern::RequestPatterns;
 use crate::question::{MountDevice, MountOverlay, Plan9Mount, RwMountDevice, ScratchMount, Unmount};
+
+/// The file systems that the guest makes on writable disks.
+pub(crate) const WRITABLE_FILESYSTEMS: [&str; 2] = ["ext4", "xfs"];
 
 impl Rules<'_> {
     pub(super) fn mount_device(
@@ -37,6 +41,14 @@ impl Rules<'_> {
                 .containers
                 .iter()
                 .any(|container| container.layers.iter().any(|layer| **layer == *root_hash))
+    }
+
+    /// How many different layers the policy and the fragments name.
+    pub(crate) fn layer_count(self) -> usize {
+        let added = self.state.fragments.containers.iter().flat_map(|container| &container.layers);
+        let new: HashSet<&str> =
+            added.map(AsRef::as_ref).filter(|layer: &&str| !self.policy.index.has_layer(layer)).collect();
+        self.policy.index.layer_count().saturating_add(new.len())
     }
 
     pub(super) fn unmount_device(self, question: &Unmount<'_>) -> Option<Change> {
@@ -113,7 +125,7 @@ impl Rules<'_> {
             && self.encryption_fits(question.encrypted)
             // A file system that the host made is a parser bug away from the kernel.
             && question.ensure_filesystem
-            && ["ext4", "xfs"].contains(&question.filesystem)
+            && WRITABLE_FILESYSTEMS.contains(&question.filesystem)
             && patterns.matches_whole(question.mount_path_regex, question.target);
         allowed.then(|| Change::MountRwDevice(question.target.into()))
     }

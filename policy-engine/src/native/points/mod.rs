@@ -3,6 +3,8 @@
 mod container;
 mod filesystem;
 
+pub(crate) use filesystem::WRITABLE_FILESYSTEMS;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::agreement::Sets;
