@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use signed_statement::VerifiedStatement;
+
 use crate::authority::Attempt;
 use crate::denial::{Denial, Refusal};
 use crate::evaluator::{Evaluator, LoadError, PolicySummary, Staged};
+use crate::fragment::{FragmentError, FragmentLoaded, LoadTrustListError, TrustListLoaded};
 use crate::permit::{Grant, Permit, Settlement};
 use crate::request::{ReadRequest, Request};
 
@@ -66,6 +69,42 @@ impl Engine {
     pub fn inspect<R: ReadRequest>(&self, request: R) -> Result<Grant<R>, Denial> {
         self.core.lock().evaluator.judge(R::POINT, &request.question())?;
         Ok(Grant::new(request))
+    }
+
+    /// Takes in a fragment of policy that somebody signed, when the policy wants it.
+    ///
+    /// # Errors
+    ///
+    /// [`FragmentError`]; nothing has changed then.
+    pub fn load_fragment(&self, statement: &VerifiedStatement) -> Result<FragmentLoaded, FragmentError> {
+        let mut state = self.core.lock();
+        if state.outstanding.is_some() {
+            return Err(FragmentError::Busy);
+        }
+        if state.poisoned {
+            return Err(FragmentError::Poisoned);
+        }
+        state.evaluator.load_fragment(statement)
+    }
+
+    /// Takes in a list of transparency ledgers that somebody signed, as far as the policy wants them: the receipts of
+    /// these ledgers count for fragments from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadTrustListError`]; nothing has changed then.
+    pub fn load_transparency_trust_list(
+        &self,
+        statement: &VerifiedStatement,
+    ) -> Result<TrustListLoaded, LoadTrustListError> {
+        let mut state = self.core.lock();
+        if state.outstanding.is_some() {
+            return Err(LoadTrustListError::Busy);
+        }
+        if state.poisoned {
+            return Err(LoadTrustListError::Poisoned);
+        }
+        state.evaluator.load_trust_list(statement)
     }
 
     /// The right to look at what the host offers, before a decision.

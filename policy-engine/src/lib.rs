@@ -16,6 +16,7 @@ pub mod digest;
 pub mod engine;
 mod evaluator;
 pub mod explanation;
+pub mod fragment;
 pub mod kata;
 pub mod lint;
 pub mod name;

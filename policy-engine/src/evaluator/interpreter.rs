@@ -1,5 +1,7 @@
 //! Decisions by the interpreter: one policy, and its state as the document that rules read.
 
+mod fragment;
+
 use regorus::Value;
 use serde_json::Value as Json;
 
@@ -15,6 +17,7 @@ use crate::denial::Denial;
 use crate::explanation::Explanation;
 use crate::question::Question;
 use crate::request::EnforcementPoint;
+use fragment::Fragments;
 
 /// A policy in the interpreter.
 #[derive(Debug)]
@@ -22,13 +25,14 @@ pub(crate) struct Interpreter {
     rego: Rego,
     points: Points,
     metadata: Metadata,
+    fragments: Fragments,
 }
 
 impl Interpreter {
     pub(super) fn load(policy: &[u8]) -> Result<(Self, PolicySummary), LoadError> {
         let (mut rego, summary) = load::policy(policy)?;
         let points = Points::load(&mut rego)?;
-        Ok((Self { rego, points, metadata: Metadata::new() }, summary))
+        Ok((Self { rego, points, metadata: Metadata::new(), fragments: Fragments::default() }, summary))
     }
 
     pub(super) fn metadata(&self) -> &Metadata {

@@ -9,6 +9,15 @@ use regorus::utils::limits::ExecutionTimerConfig;
 /// The largest policy, in bytes. 1,000 containers are about 2.6 MB. A line may be as long.
 pub const POLICY_BYTES_MAX: usize = 8 << 20;
 
+/// The largest fragment, in bytes.
+pub const FRAGMENT_BYTES_MAX: usize = POLICY_BYTES_MAX;
+
+/// The most fragments that one policy takes in.
+pub const FRAGMENTS_MAX: usize = 128;
+
+/// The most bytes of fragments that one policy takes in.
+pub const FRAGMENTS_BYTES_MAX: usize = 2 * POLICY_BYTES_MAX;
+
 /// The most lines of a policy.
 pub const POLICY_LINES_MAX: usize = 1 << 20;
 

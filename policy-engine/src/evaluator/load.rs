@@ -11,7 +11,7 @@ use super::scan::{self, Rule, ScanError};
 use super::{EvaluatorKind, defaults, metadata::Metadata};
 
 /// Names that a fragment may not take: ours, the policy's, and those of the data document.
-pub(super) const RESERVED: [&str; 12] = [
+pub(crate) const RESERVED: [&str; 12] = [
     "api",
     "defaultMounts",
     "defaultPrivilegedCapabilities",

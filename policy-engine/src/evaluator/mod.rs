@@ -18,9 +18,10 @@ mod typed;
 pub(crate) mod wrap;
 
 use serde::Serialize;
+use signed_statement::{TrustedLedgers, VerifiedStatement};
 
-pub(crate) use load::policy_rules;
 pub use load::{LoadError, PolicySummary};
+pub(crate) use load::{RESERVED as RESERVED_NAMESPACES, policy_rules};
 pub use recursion::RecursionError;
 pub(crate) use rego::Anchoring;
 pub use rego::EvaluationError;
@@ -30,6 +31,9 @@ pub use session::{Session, Snapshot};
 
 use crate::amendment::Amendment;
 use crate::denial::Denial;
+use crate::fragment::{
+    Fragment, FragmentError, FragmentLoaded, LoadTrustListError, TrustListLoaded, TrustListStatement,
+};
 use crate::native::state::Change as NativeChange;
 use crate::question::Question;
 use crate::request::EnforcementPoint;
@@ -79,6 +83,7 @@ pub(crate) struct Evaluator {
     judge: Judge,
     summary: PolicySummary,
     sandbox_created: bool,
+    ledgers: TrustedLedgers,
 }
 
 #[derive(Debug)]
@@ -96,7 +101,7 @@ impl Evaluator {
                 (Judge::Interpreter(Box::new(interpreter)), summary)
             }
         };
-        Ok(Self { judge, summary, sandbox_created: false })
+        Ok(Self { judge, summary, sandbox_created: false, ledgers: TrustedLedgers::default() })
     }
 
     pub(crate) fn summary(&self) -> &PolicySummary {
@@ -142,16 +147,53 @@ impl Evaluator {
         Ok(Decision::by_guest(true))
     }
 
+    /// From now on the interpreter judges, if there is one.
+    fn hand_over(&mut self, interpreter: Option<Interpreter>) {
+        if let Some(interpreter) = interpreter {
+            self.judge = Judge::Interpreter(Box::new(interpreter));
+            self.summary.evaluator = EvaluatorKind::Interpreter;
+        }
+    }
+
+    /// Takes in a fragment, or changes nothing.
+    pub(crate) fn load_fragment(
+        &mut self,
+        statement: &VerifiedStatement,
+    ) -> Result<FragmentLoaded, FragmentError> {
+        let fragment = Fragment::read(statement, self.ledgers.verified_receipts(statement))?;
+        match &mut self.judge {
+            Judge::Interpreter(interpreter) => interpreter.load_fragment(&fragment),
+            Judge::Native(native) => {
+                let (loaded, interpreter) = native.load_fragment(&fragment)?;
+                self.hand_over(interpreter);
+                Ok(loaded)
+            }
+        }
+    }
+
+    /// Takes in the ledgers of a trust list that the policy allows, or changes nothing.
+    pub(crate) fn load_trust_list(
+        &mut self,
+        statement: &VerifiedStatement,
+    ) -> Result<TrustListLoaded, LoadTrustListError> {
+        let statement = TrustListStatement::read(statement)?;
+        let answer = match &mut self.judge {
+            Judge::Interpreter(interpreter) => interpreter.ask_trust_list(&statement.question())?,
+            Judge::Native(native) => native.ask_trust_list(&statement.question())?,
+        };
+        let allowed = statement.allowed(&answer)?;
+        self.ledgers.add(statement.subject(), &statement.list, allowed.iter().copied())?;
+        Ok(TrustListLoaded { ledgers: allowed.into_iter().map(str::to_owned).collect() })
+    }
+
     /// Applies what was decided on this very state.
     pub(crate) fn commit(&mut self, staged: Staged) -> Result<(), StateLost> {
         self.sandbox_created |= staged.creates_sandbox;
         match (&mut self.judge, staged.change) {
             (_, Change::Native(NativeChange::Nothing)) => {}
             (Judge::Native(native), change) => {
-                if let Some(interpreter) = native.commit(change).map_err(|_| StateLost)? {
-                    self.judge = Judge::Interpreter(Box::new(interpreter));
-                    self.summary.evaluator = EvaluatorKind::Interpreter;
-                }
+                let interpreter = native.commit(change).map_err(|_| StateLost)?;
+                self.hand_over(interpreter);
             }
             (Judge::Interpreter(interpreter), Change::Interpreter(change)) => interpreter.commit(change),
             (Judge::Interpreter(_), Change::Native(_)) => return Err(StateLost),

@@ -1,6 +1,7 @@
 //! Decisions by the native evaluator, and by an interpreter for the questions that it leaves.
 
 use regorus::Value;
+use serde_json::Value as Json;
 
 use super::interpreter::Interpreter;
 use super::load::{LoadError, PolicySummary};
@@ -8,6 +9,7 @@ use super::metadata::{self, Metadata};
 use super::{EvaluationError, EvaluatorKind, defaults, outcome};
 use crate::amendment::Amendment;
 use crate::denial::Denial;
+use crate::fragment::{Fragment, FragmentError, FragmentLoaded, LoadTrustListError};
 use crate::native::Native;
 use crate::native::points::{Allowed, Answer};
 use crate::native::state;
@@ -125,13 +127,33 @@ impl NativeFirst {
             }
             Change::Interpreter(change) => change,
         };
-        let interpreter = self.interpreter()?;
-        interpreter.commit(change);
-        let document = interpreter.metadata().document();
+        self.interpreter()?.commit(change);
+        Ok(self.take_over())
+    }
+
+    /// As the interpreter's [`load_fragment`](Interpreter::load_fragment), and perhaps the interpreter takes over.
+    pub(super) fn load_fragment(
+        &mut self,
+        fragment: &Fragment<'_>,
+    ) -> Result<(FragmentLoaded, Option<Interpreter>), FragmentError> {
+        let interpreter = self.interpreter().map_err(FragmentError::Policy)?;
+        let loaded = interpreter.load_fragment(fragment)?;
+        Ok((loaded, self.take_over()))
+    }
+
+    /// As the interpreter's [`ask_trust_list`](Interpreter::ask_trust_list): the framework's rule changes no state.
+    pub(super) fn ask_trust_list(&mut self, question: &Json) -> Result<Json, LoadTrustListError> {
+        let interpreter = self.interpreter().map_err(LoadTrustListError::Policy)?;
+        Ok(interpreter.ask_trust_list(question)?)
+    }
+
+    /// Takes the interpreter's state over. When that has no native form, the interpreter takes over for good.
+    fn take_over(&mut self) -> Option<Interpreter> {
+        let document = self.interpreter.as_ref()?.metadata().document();
         if self.native.take_over(&document) {
-            return Ok(None);
+            return None;
         }
-        Ok(self.interpreter.take().map(|interpreter| *interpreter))
+        self.interpreter.take().map(|interpreter| *interpreter)
     }
 }
 

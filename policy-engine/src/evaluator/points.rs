@@ -12,7 +12,7 @@ use super::rego::{EvaluationError, Rego};
 use crate::request::EnforcementPoint;
 
 /// The questions that a policy can be asked here.
-const ASKED: [EnforcementPoint; 11] = [
+const ASKED: [EnforcementPoint; 13] = [
     EnforcementPoint::MountDevice,
     EnforcementPoint::UnmountDevice,
     EnforcementPoint::MountOverlay,
@@ -24,6 +24,8 @@ const ASKED: [EnforcementPoint; 11] = [
     EnforcementPoint::ScratchMount,
     EnforcementPoint::ScratchUnmount,
     EnforcementPoint::GetProperties,
+    EnforcementPoint::LoadFragment,
+    EnforcementPoint::LoadTransparencyTrustList,
 ];
 
 /// What the API says of a question to a policy of its version.

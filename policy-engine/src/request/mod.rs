@@ -52,6 +52,10 @@ pub enum EnforcementPoint {
     ScratchUnmount,
     /// `get_properties`
     GetProperties,
+    /// `load_fragment`
+    LoadFragment,
+    /// `load_transparency_trust_list`
+    LoadTransparencyTrustList,
     /// Bringing the sandbox up: no rule of the CCE policy speaks of it, a fixed rule of the guest does
     /// (once, before the first container).
     CreateSandbox,
@@ -75,6 +79,8 @@ impl EnforcementPoint {
             Self::ScratchMount => "scratch_mount",
             Self::ScratchUnmount => "scratch_unmount",
             Self::GetProperties => "get_properties",
+            Self::LoadFragment => "load_fragment",
+            Self::LoadTransparencyTrustList => "load_transparency_trust_list",
             Self::CreateSandbox => "create_sandbox",
             Self::DestroySandbox => "destroy_sandbox",
         }

@@ -8,6 +8,7 @@
 )]
 
 mod fixture;
+mod fragments;
 mod framework;
 mod loading;
 mod points;
