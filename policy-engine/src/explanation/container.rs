@@ -180,14 +180,18 @@ pub(super) fn of_container(
     (met, differing): (Vec<Field>, Vec<Field>),
     differences: Differences,
 ) -> Closest {
-    let place = |list: &[Arc<Container>]| list.iter().position(|listed| Arc::ptr_eq(listed, container));
-    let own = place(&rules.policy.containers);
-    let index = own.or_else(|| place(&rules.state.fragments.containers));
+    let place = |list: &[Arc<Container>]| list.iter().position(|listed| is_made_of(container, listed));
+    let (own, added) = (&rules.policy.containers, &rules.state.fragments.containers);
+    let in_policy = place(own);
+    let index = in_policy.or_else(|| place(added));
+    let list = if in_policy.is_some() { own } else { &**added };
+    // What is remembered of an older framework's container has no name.
+    let container = index.and_then(|index| list.get(index)).unwrap_or(container);
     Closest {
         kind: if exec.is_some() { ObjectKind::ExecProcess } else { ObjectKind::Container },
         index: exec.or(index),
         container: exec.and(index),
-        fragment: own.is_none(),
+        fragment: index.is_some() && in_policy.is_none(),
         name: container.name.as_deref().map(str::to_owned),
         id: container.id.as_deref().map(str::to_owned),
         met,
@@ -195,4 +199,26 @@ pub(super) fn of_container(
         differences: differences.listed,
         differences_left_out: differences.left_out,
     }
+}
+
+/// Whether `found` is `listed`, or was remembered as it: then with what a rule of the platform adds.
+fn is_made_of(found: &Arc<Container>, listed: &Arc<Container>) -> bool {
+    if Arc::ptr_eq(found, listed) {
+        return true;
+    }
+    // The name last: what is remembered of an older framework's container has none.
+    found.command == listed.command
+        && found.layers == listed.layers
+        && found.working_dir == listed.working_dir
+        && found.env_rules.starts_with(&listed.env_rules)
+        && found.mounts.starts_with(&listed.mounts)
+        && found.exec_processes == listed.exec_processes
+        && found.signals == listed.signals
+        && found.user == listed.user
+        && found.capabilities == listed.capabilities
+        && found.seccomp_profile_sha256 == listed.seccomp_profile_sha256
+        && found.allow_elevated == listed.allow_elevated
+        && found.allow_stdio_access == listed.allow_stdio_access
+        && found.no_new_privileges == listed.no_new_privileges
+        && (found.name.is_none() || found.name == listed.name)
 }

@@ -67,7 +67,17 @@ pub(crate) fn explain(
 fn simple(rules: Rules<'_>, question: &Question<'_>, patterns: &mut RequestPatterns) -> Vec<String> {
     let state = rules.state;
     let failed: Vec<(bool, &str)> = match question {
-        Question::UnmountDevice(unmount) => vec![(!rules.device_mounted(unmount.target), NO_DEVICE)],
+        Question::UnmountDevice(unmount) => {
+            let writable = state.rw_devices.contains(unmount.target);
+            let missing = !state.devices.contains_key(unmount.target);
+            vec![
+                (missing && !writable, NO_DEVICE),
+                (
+                    missing && writable,
+                    "received read-only unmount request, but device provided is read-write",
+                ),
+            ]
+        }
         Question::UnmountOverlay(unmount) => {
             vec![(!state.overlay_targets.contains(unmount.target), "no overlay at path to unmount")]
         }
@@ -80,7 +90,7 @@ fn simple(rules: Rules<'_>, question: &Question<'_>, patterns: &mut RequestPatte
         }
         Question::RwMountDevice(mount) => vec![
             (!patterns.matches_whole(mount.mount_path_regex, mount.target), MOUNTPOINT),
-            (state.rw_devices.contains(mount.target), DEVICE_THERE),
+            (rules.device_mounted(mount.target), DEVICE_THERE),
             (
                 !rules.encryption_fits(mount.encrypted),
                 "unencrypted scratch not allowed, non-readonly mount request for SCSI disk must request encryption",
@@ -91,7 +101,20 @@ fn simple(rules: Rules<'_>, question: &Question<'_>, patterns: &mut RequestPatte
                 "rw device mounts uses a filesystem that is not allowed",
             ),
         ],
-        Question::RwUnmountDevice(unmount) => vec![(!state.rw_devices.contains(unmount.target), NO_DEVICE)],
+        Question::RwUnmountDevice(unmount) => {
+            let read_only = state.devices.contains_key(unmount.target);
+            let missing = !state.rw_devices.contains(unmount.target);
+            vec![
+                (missing && !read_only, NO_DEVICE),
+                (
+                    missing && read_only,
+                    "received read-write unmount request, but device provided is read-only",
+                ),
+            ]
+        }
+        Question::MountBlockdev(_) | Question::UnmountBlockdev(_) => {
+            vec![(true, "blockdev mounts are not supported")]
+        }
         Question::Plan9Unmount(unmount) => vec![(!state.p9mounts.contains_key(unmount.target), NO_DEVICE)],
         Question::ShutdownContainer(shutdown) => {
             vec![(!state.started.contains_key(shutdown.container_id), NOT_STARTED)]

@@ -123,6 +123,8 @@ impl Both {
             "dump_stacks",
             "runtime_logging",
             "host_network",
+            "mount_blockdev",
+            "unmount_blockdev",
         ] {
             policy.push_str(&format!("{rule} := data.framework.{rule}\n"));
         }
@@ -568,6 +570,10 @@ fn questions_without_objects_have_their_reasons() {
     let unmount = json!({"unmountTarget": "/nothing"});
     for (rule, input, reasons) in [
         ("unmount_device", unmount.clone(), 1),
+        ("unmount_device", json!({"unmountTarget": "/m5"}), 1),
+        ("rw_unmount_device", json!({"unmountTarget": "/m0"}), 1),
+        ("mount_blockdev", json!({"target": "/dev/x"}), 1),
+        ("unmount_blockdev", unmount.clone(), 1),
         ("unmount_overlay", unmount.clone(), 1),
         ("scratch_mount", scratch(false), 2),
         ("scratch_unmount", unmount.clone(), 1),

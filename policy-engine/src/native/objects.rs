@@ -16,7 +16,7 @@ pub(crate) use read::{FRAMEWORK, Reader};
 pub(crate) type Texts = Box<[Box<str>]>;
 
 /// A text of the policy or a pattern.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TextRule {
     /// Strategy `string`: this very text.
     Exact(Box<str>),
@@ -25,7 +25,7 @@ pub(crate) enum TextRule {
 }
 
 /// What an environment entry may be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnvForm {
     /// A rule about the entry `NAME=value` as a whole.
     Entry(TextRule),
@@ -39,7 +39,7 @@ pub(crate) enum EnvForm {
 }
 
 /// A rule about environment entries.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EnvRule {
     pub(crate) form: EnvForm,
     /// Whether some entry must fit it.
@@ -47,7 +47,7 @@ pub(crate) struct EnvRule {
 }
 
 /// A mount that a container may have.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mount {
     pub(crate) destination: Box<str>,
     pub(crate) fstype: Box<str>,
@@ -62,14 +62,14 @@ pub(crate) struct Mount {
 }
 
 /// A command that may be executed in a container, and the signals it may be sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExecProcess {
     pub(crate) command: Texts,
     pub(crate) signals: Box<[i64]>,
 }
 
 /// What a user or group may be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum IdNameRule {
     /// Anyone; the pattern means nothing.
     Any(Box<str>),
@@ -82,7 +82,7 @@ pub(crate) enum IdNameRule {
 }
 
 /// As whom a container's processes may run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UserRule {
     pub(crate) user: IdNameRule,
     pub(crate) groups: Box<[IdNameRule]>,
@@ -90,7 +90,7 @@ pub(crate) struct UserRule {
 }
 
 /// The capabilities that a container is granted, each set sorted: their order means nothing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Capabilities {
     pub(crate) bounding: Texts,
     pub(crate) effective: Texts,

@@ -82,6 +82,15 @@ pub(crate) struct WholePattern {
     compiled: OnceLock<Option<Regex>>,
 }
 
+/// The same pattern matches the same texts.
+impl PartialEq for WholePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for WholePattern {}
+
 impl WholePattern {
     pub(crate) fn new(text: &str) -> Self {
         Self { text: text.into(), compiled: OnceLock::new() }

@@ -8,7 +8,7 @@ use policy_engine::request::{
     Resources, SANDBOX_MOUNTS_DIRECTORY, ScratchBacking, ScratchMount, ScratchUnmount, ShutdownContainer,
     Signal, SignalContainerProcess, UnmountDevice, UnmountOverlay, User,
 };
-use policy_engine::{Engine, EvaluatorKind, GuestPath};
+use policy_engine::{Engine, EvaluatorKind, GuestPath, Refusal};
 use serde_json::Value;
 
 use crate::fitting::SANDBOX_DIRECTORY;
@@ -137,6 +137,8 @@ fn signal(input: &Value) -> Option<SignalContainerProcess> {
 fn said<R: Request>(engine: &Engine, request: Option<R>) -> Option<String> {
     Some(match engine.decide(request?) {
         Ok(permit) => format!("allowed: {:?}", permit.done().request()),
+        // Which object came closest is not always known of the interpreter's.
+        Err(Refusal::Denied(denial)) => format!("denied: {} {:?}", denial.rule, denial.reasons),
         Err(refusal) => format!("denied: {refusal}"),
     })
 }

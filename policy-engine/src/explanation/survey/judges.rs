@@ -1,12 +1,10 @@
 //! Judges one condition after the other. What was found out about one object is kept for the next, which is
 //! often alike: of hundreds of containers of one image few rules differ.
 
-use std::sync::Arc;
-
 use super::{Condition, Conditions, Inside, Marks, Object, Process};
 use crate::native::agreement::{self, Granted};
 use crate::native::matching::{Mounts, same_texts};
-use crate::native::objects::{EnvForm, EnvRule, Mount, TextRule};
+use crate::native::objects::{EnvRule, Mount};
 use crate::native::policy::{Candidate, Policy};
 
 pub(super) fn has_command(object: Object<'_>, process: &Process<'_>) -> bool {
@@ -45,7 +43,7 @@ impl<'q, 'p> Variables<'q, 'p> {
         for (place, rule) in object.env_rules().enumerate() {
             let fits = |entry: &&str| rule.fits(entry);
             match self.by_place.get_mut(place) {
-                Some((last, _)) if same_rule(last, rule) => *last = rule,
+                Some((last, _)) if last.form == rule.form => *last = rule,
                 Some(last) => *last = (rule, Marks::of(self.environment, fits)),
                 None => self.by_place.push((rule, Marks::of(self.environment, fits))),
             }
@@ -57,30 +55,6 @@ impl<'q, 'p> Variables<'q, 'p> {
         met.set(Condition::Environment, self.dropping || self.known.includes(&self.all));
         met.set(Condition::RequiredEnvironment, required_present);
     }
-}
-
-/// Whether two rules match the same entries; not found out if it would take long.
-fn same_rule(one: &EnvRule, other: &EnvRule) -> bool {
-    let same_text = |one: &TextRule, other: &TextRule| match (one, other) {
-        (TextRule::Exact(one), TextRule::Exact(other)) => one == other,
-        (TextRule::Pattern(one), TextRule::Pattern(other)) => Arc::ptr_eq(one, other),
-        _ => false,
-    };
-    match (&one.form, &other.form) {
-        (EnvForm::Entry(one), EnvForm::Entry(other)) => same_text(one, other),
-        (EnvForm::Parts { name, value }, EnvForm::Parts { name: other_name, value: other_value }) => {
-            same_text(name, other_name) && same_text(value, other_value)
-        }
-        _ => false,
-    }
-}
-
-/// Whether two mounts are the same.
-fn same_mount(one: &Mount, other: &Mount) -> bool {
-    one.destination == other.destination
-        && one.fstype == other.fstype
-        && one.source == other.source
-        && one.options == other.options
 }
 
 /// Judges as whom and with which rights a process may run in a container.
@@ -154,7 +128,7 @@ impl<'q, 'p> Creation<'q, 'p> {
         for (place, allowed) in candidate.mounts().enumerate() {
             let fits = |mount: &_| self.mounts.mount_fits(allowed, mount);
             match self.by_place.get_mut(place) {
-                Some((last, _)) if same_mount(last, allowed) => *last = allowed,
+                Some((last, _)) if *last == allowed => {}
                 Some(last) => *last = (allowed, Marks::of(&question.mounts, fits)),
                 None => self.by_place.push((allowed, Marks::of(&question.mounts, fits))),
             }

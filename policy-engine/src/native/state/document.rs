@@ -79,10 +79,21 @@ impl State {
         let candidate = |json: &Json| {
             let candidate = Candidate { container: Arc::new(reader.container(json, FRAMEWORK)?), rule: None };
             // What it says beyond the typed form must not get lost.
-            (candidate.to_json() == *json).then_some(candidate)
+            (candidate.to_json() == with_sorted_capabilities(json)).then_some(candidate)
         };
         list.iter().map(candidate).collect()
     }
+}
+
+/// A container with its capabilities in the order of the typed form: theirs means nothing.
+fn with_sorted_capabilities(container: &Json) -> Json {
+    let mut container = container.clone();
+    if let Some(Json::Object(sets)) = container.get_mut("capabilities") {
+        for set in sets.values_mut().filter_map(Json::as_array_mut) {
+            set.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
+        }
+    }
+    container
 }
 
 impl Fragments {
