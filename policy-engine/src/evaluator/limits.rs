@@ -39,6 +39,28 @@ pub const COMPILED_PATTERN_BYTES_MAX: usize = 4 << 20;
 /// compiled anew.
 pub const COMPILED_PATTERNS_BYTES_MAX: usize = 64 << 20;
 
+/// The most that the functions of one evaluation build, in bytes: texts and ranges of numbers.
+pub const EVALUATION_BYTES_MAX: usize = 64 << 20;
+
+/// The most elements of `numbers.range`.
+pub const RANGE_ELEMENTS_MAX: usize = 1 << 16;
+
+/// The largest request, in bytes: its texts, and 32 for each of its values.
+pub const REQUEST_BYTES_MAX: usize = 16 << 20;
+
+/// The largest answer of a rule, in bytes: its texts, and 32 for each of its values. The candidates for a
+/// container are in it.
+pub const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+/// The most entries that the state has, over all its maps. Each stands for something that the guest holds: a
+/// device, a mount, a container.
+pub const STATE_ENTRIES_MAX: usize = 1 << 16;
+
+/// The most steps over which a rule refers to another, and that to another. Each takes stack: at this depth an
+/// evaluation of the deepest nesting takes less than 1.5 MiB. Policies need one or two beyond those of the
+/// framework.
+pub const RULE_DEPTH_MAX: usize = 32;
+
 /// The longest evaluation of one request. Real ones take milliseconds; this bounds what a request made to
 /// burn time can hold up.
 pub const DECISION_TIME_MAX: Duration = Duration::from_secs(5);

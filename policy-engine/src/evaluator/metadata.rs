@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use regorus::Value;
 
+use super::limits::STATE_ENTRIES_MAX;
+
 /// The names that rules may read before anything was added under them.
 const MAPS: [&str; 8] = [
     "devices",
@@ -32,6 +34,9 @@ pub(crate) enum MetadataError {
     /// More changes than one decision may make.
     #[error("the policy changes more than {OPERATIONS_MAX} entries of its state at once")]
     TooMany,
+    /// The state has no room for another entry: a host cannot make the guest remember more and more.
+    #[error("the policy's state has {STATE_ENTRIES_MAX} entries already")]
+    Full,
     /// An entry is added twice, for example a second device at one mount point.
     #[error("`{name}` has an entry of this key already")]
     Exists {
@@ -91,6 +96,17 @@ impl Metadata {
         map.and_then(|map| map.as_object().ok()).is_some_and(|map| map.contains_key(key))
     }
 
+    /// How many entries all maps and sets have together, and they themselves.
+    fn entries(&self) -> usize {
+        let sizes =
+            self.0.as_object().ok().into_iter().flat_map(|names| names.iter()).map(|(_, held)| match held {
+                Value::Object(map) => map.iter().count(),
+                Value::Set(set) => set.len(),
+                _ => 0,
+            });
+        sizes.fold(0usize, |sum, size| sum.saturating_add(size).saturating_add(1))
+    }
+
     /// Checks the `metadata` of a decision against this state, in order.
     pub(crate) fn stage(&self, operations: &Value) -> Result<Change, MetadataError> {
         let operations = operations.as_array().map_err(|_| MetadataError::Malformed)?;
@@ -98,6 +114,7 @@ impl Metadata {
             return Err(MetadataError::TooMany);
         }
         let mut change = Change::default();
+        let mut entries = self.entries();
         // What earlier changes of the same decision did to an entry.
         let mut present: BTreeMap<(Value, Value), bool> = BTreeMap::new();
         for operation in operations.iter() {
@@ -107,6 +124,12 @@ impl Metadata {
                 if present.get(&entry).copied().unwrap_or_else(|| self.contains(name, key)) {
                     let name = name.as_string().map_or_else(|_| String::new(), |name| name.to_string());
                     return Err(MetadataError::Exists { name });
+                }
+            }
+            if operation.operation.adds_to(self) {
+                entries = entries.saturating_add(1);
+                if entries > STATE_ENTRIES_MAX {
+                    return Err(MetadataError::Full);
                 }
             }
             match &operation.operation {
@@ -158,6 +181,15 @@ struct Checked {
 }
 
 impl Operation {
+    /// Whether it takes up a place that `state` does not have yet.
+    fn adds_to(&self, state: &Metadata) -> bool {
+        match self {
+            Self::Put { name, key, .. } => !state.contains(name, key),
+            Self::Include { .. } => true,
+            Self::Remove { .. } | Self::Exclude { .. } => false,
+        }
+    }
+
     fn parse(operation: &Value) -> Option<Checked> {
         let fields = operation.as_object().ok()?;
         let field = |name: &str| fields.get(&name.into()).cloned();
@@ -226,6 +258,28 @@ mod tests {
         let document = state.document();
         let set = &document.as_object().unwrap().get(&"fragment_parameters".into()).unwrap();
         assert_eq!(set.as_set().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_state_is_bounded() {
+        let mut state = Metadata::new();
+        let add = |name: &str, number: usize| {
+            format!(r#"[{{"name":"{name}","action":"add","key":"k{number}","value":1}}]"#)
+        };
+        for number in state.entries()..STATE_ENTRIES_MAX {
+            // Without the checks, which would count each time.
+            let operations = Value::from_json_str(&add("devices", number)).unwrap();
+            let operation = Operation::parse(&operations.as_array().unwrap()[0]).unwrap().operation;
+            state.commit(Change(vec![operation]));
+        }
+        assert_eq!(state.entries(), STATE_ENTRIES_MAX);
+        assert_eq!(stage(&state, &add("devices", 0)).unwrap_err(), MetadataError::Full);
+        assert_eq!(stage(&state, &add("other", 0)).unwrap_err(), MetadataError::Full);
+        // What is there can change and go.
+        assert!(stage(&state, r#"[{"name":"devices","action":"update","key":"k100","value":2}]"#).is_ok());
+        apply(&mut state, r#"[{"name":"devices","action":"remove","key":"k100"}]"#);
+        apply(&mut state, &add("devices", 100));
+        assert_eq!(stage(&state, &add("devices", 0)).unwrap_err(), MetadataError::Full);
     }
 
     #[test]

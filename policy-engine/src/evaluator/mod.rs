@@ -1,5 +1,6 @@
 //! Evaluates enforcement points: the policy's rules over a request and over what has happened so far.
 
+mod budget;
 mod defaults;
 mod functions;
 mod interpreter;

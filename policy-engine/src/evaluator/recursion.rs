@@ -6,19 +6,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::limits::RULE_DEPTH_MAX;
 use super::tokens::{CONTINUING, Token, Tokens, starts_rule};
 
 /// Modules that no fragment can name: `data[x]` with a computed name reaches the others.
 const OWN: [&str; 2] = ["api", "framework"];
 
-/// Rules that may refer to each other in a circle.
+/// Rules that refer to each other without an end, or further than an evaluation goes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("rule `data.{package}.{rule}` may refer to itself")]
-pub struct RecursionError {
-    /// The package of one of them.
-    pub package: String,
-    /// Its name.
-    pub rule: String,
+#[non_exhaustive]
+pub enum RecursionError {
+    /// Rules that may refer to each other in a circle.
+    #[error("rule `data.{package}.{rule}` may refer to itself")]
+    Circle {
+        /// The package of one of them.
+        package: String,
+        /// Its name.
+        rule: String,
+    },
+    /// A rule that refers to a rule that refers to a rule, and so on.
+    #[error("rule `data.{package}.{rule}` refers to others over more than {RULE_DEPTH_MAX} steps")]
+    Depth {
+        /// The package of the first.
+        package: String,
+        /// Its name.
+        rule: String,
+    },
 }
 
 /// What a rule mentions.
@@ -58,7 +71,8 @@ impl References {
     }
 }
 
-/// Refuses modules whose rules may refer to themselves.
+/// Refuses modules whose rules may refer to themselves, or to others over too many steps: each step takes a
+/// part of the interpreter's stack.
 pub(crate) fn check<'a>(modules: impl Iterator<Item = &'a References> + Clone) -> Result<(), RecursionError> {
     let mut rules: BTreeMap<Rule<'a>, Vec<&'a BTreeSet<Mention>>> = BTreeMap::new();
     for module in modules {
@@ -66,32 +80,53 @@ pub(crate) fn check<'a>(modules: impl Iterator<Item = &'a References> + Clone) -
             rules.entry((module.package.as_str(), rule.as_str())).or_default().push(mentions);
         }
     }
-    let mut done: BTreeSet<Rule<'_>> = BTreeSet::new();
+    // Rules that were looked at, with the most steps that lead on from each.
+    let mut done: BTreeMap<Rule<'_>, usize> = BTreeMap::new();
     for start in rules.keys() {
         // A rule and the rules it mentions that are still to be looked at, from `start` down.
-        let mut path: Vec<(Rule<'_>, Vec<Rule<'_>>)> = Vec::new();
+        let mut path: Vec<(Rule<'_>, Vec<Rule<'_>>, usize)> = Vec::new();
         let mut on_path: BTreeSet<Rule<'_>> = BTreeSet::new();
         let mut next = Some(*start);
         loop {
             if let Some(rule) = next.take() {
                 if on_path.contains(&rule) {
-                    return Err(RecursionError { package: rule.0.to_owned(), rule: rule.1.to_owned() });
+                    return Err(RecursionError::Circle {
+                        package: rule.0.to_owned(),
+                        rule: rule.1.to_owned(),
+                    });
                 }
-                if !done.contains(&rule) {
+                if let Some(steps) = done.get(&rule) {
+                    deepen(&mut path, *steps);
+                } else {
                     on_path.insert(rule);
-                    path.push((rule, mentioned(&rules, rule)));
+                    path.push((rule, mentioned(&rules, rule), 0));
                 }
             }
-            let Some((rule, open)) = path.last_mut() else { break };
+            let Some((_, open, _)) = path.last_mut() else { break };
             next = open.pop();
-            if next.is_none() {
-                on_path.remove(rule);
-                done.insert(*rule);
-                path.pop();
+            if next.is_none()
+                && let Some((rule, _, steps)) = path.pop()
+            {
+                if steps > RULE_DEPTH_MAX {
+                    return Err(RecursionError::Depth {
+                        package: rule.0.to_owned(),
+                        rule: rule.1.to_owned(),
+                    });
+                }
+                on_path.remove(&rule);
+                done.insert(rule, steps);
+                deepen(&mut path, steps);
             }
         }
     }
     Ok(())
+}
+
+/// Notes for the rule at the end of `path` that a rule it mentions leads on over `steps`.
+fn deepen(path: &mut [(Rule<'_>, Vec<Rule<'_>>, usize)], steps: usize) {
+    if let Some((_, _, most)) = path.last_mut() {
+        *most = (*most).max(steps.saturating_add(1));
+    }
 }
 
 /// A package and a name in it.

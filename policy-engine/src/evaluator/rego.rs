@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use regorus::Value;
 use serde_json::Value as Json;
 
+use super::budget::{self, Budget};
 use super::functions;
-use super::limits::{source_limits, timer};
+use super::limits::{ANSWER_BYTES_MAX, POLICY_BYTES_MAX, REQUEST_BYTES_MAX, source_limits, timer};
 use super::load::LoadError;
 use super::recursion::{self, References};
 use super::scan;
@@ -48,6 +49,9 @@ impl Anchoring {
     }
 }
 
+/// Where the state is in the input. It is not the host's.
+const STATE_FIELD: &str = "metadata";
+
 /// The longest message of the interpreter that is kept, in bytes. It may quote the policy.
 const MESSAGE_BYTES_MAX: usize = 256;
 
@@ -66,6 +70,13 @@ pub enum EvaluationError {
         /// The interpreter's words, shortened.
         message: String,
     },
+    /// The request is larger than [`REQUEST_BYTES_MAX`](super::limits::REQUEST_BYTES_MAX).
+    #[error("the request is too large")]
+    RequestTooLarge,
+    /// The evaluation built more than it may, or its answer is larger than
+    /// [`ANSWER_BYTES_MAX`](super::limits::ANSWER_BYTES_MAX).
+    #[error("the evaluation takes too much memory")]
+    AnswerTooLarge,
     /// The evaluation took longer than its limit.
     #[error("the evaluation took too long")]
     TooLong,
@@ -77,6 +88,7 @@ pub(crate) struct Rego {
     engine: regorus::Engine,
     /// Of the policy and of each fragment.
     references: Vec<Arc<References>>,
+    budget: Budget,
 }
 
 /// What the framework's rules refer to.
@@ -109,8 +121,8 @@ impl Rego {
         engine.set_policy_length_config(source_limits());
         // Otherwise `print` in a policy writes to the guest's console.
         engine.set_gather_prints(true);
-        let mut rego = Self { engine, references: Vec::new() };
-        functions::replace(&mut rego.engine);
+        let mut rego = Self { engine, references: Vec::new(), budget: Budget::default() };
+        functions::replace(&mut rego.engine, &rego.budget);
         for (path, text) in MODULES.into_iter().chain([anchoring.module()]) {
             rego.add(path, text)?;
         }
@@ -129,6 +141,9 @@ impl Rego {
     ) -> Result<(), LoadError> {
         if super::load::RESERVED.contains(&namespace) {
             return Err(LoadError::Reserved { namespace: namespace.to_owned() });
+        }
+        if text.len() > POLICY_BYTES_MAX {
+            return Err(LoadError::TooLarge { bytes: text.len() });
         }
         scan::check(text, namespace).map_err(LoadError::Scan)?;
         self.refuse_recursion(namespace, text)?;
@@ -170,6 +185,12 @@ impl Rego {
         input: Value,
         limit: Duration,
     ) -> Result<Value, EvaluationError> {
+        let request = input.as_object().ok().into_iter().flat_map(|fields| fields.iter());
+        let request = request.filter(|(name, _)| **name != STATE_FIELD.into()).map(|(_, value)| value);
+        if !budget::fields_fit(request, REQUEST_BYTES_MAX) {
+            return Err(EvaluationError::RequestTooLarge);
+        }
+        self.budget.renew();
         let started = Instant::now();
         self.engine.set_execution_timer_config(timer(limit));
         self.engine.set_input(input);
@@ -182,6 +203,13 @@ impl Rego {
         // function undefined. What it answers after that is not to be trusted.
         if started.elapsed() >= limit {
             return Err(EvaluationError::TooLong);
+        }
+        // What a rule makes of a value that was not built is not to be trusted either.
+        if self.budget.is_spent() {
+            return Err(EvaluationError::AnswerTooLarge);
+        }
+        if matches!(&result, Ok(answer) if !budget::fits(answer, ANSWER_BYTES_MAX)) {
+            return Err(EvaluationError::AnswerTooLarge);
         }
         result.map_err(|error| match message(&error) {
             message if message == "not a valid rule path" => {
@@ -204,4 +232,9 @@ pub(crate) fn message(error: &impl std::fmt::Display) -> String {
     };
     shorten(&mut message, MESSAGE_BYTES_MAX);
     message
+}
+
+#[cfg(test)]
+pub(super) fn framework_references() -> &'static [References] {
+    &FRAMEWORK
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::functions::is_unavailable;
 use super::limits::NESTING_MAX;
 use super::tokens::{Token, Tokens, starts_rule};
 
@@ -30,15 +31,12 @@ pub enum ScanError {
         expected: String,
     },
     /// A builtin function that this engine does not have.
-    #[error("builtin function `regex.{name}` is not available")]
+    #[error("builtin function `{name}` is not available")]
     Builtin {
-        /// Its name after `regex.`.
+        /// Its name.
         name: String,
     },
 }
-
-/// The functions of the `regex` family whose meaning is RE2's here.
-const REGEX_FUNCTIONS: [&str; 2] = ["is_valid", "match"];
 
 /// Checks `text`, which must be of package `expected`.
 pub(super) fn check(text: &str, expected: &str) -> Result<(), ScanError> {
@@ -46,7 +44,7 @@ pub(super) fn check(text: &str, expected: &str) -> Result<(), ScanError> {
     check_tokens(text)
 }
 
-/// Checks all but which functions of the `regex` family `text` calls.
+/// Checks all but which builtin functions `text` calls.
 pub(crate) fn check_structure(text: &str, expected: &str) -> Result<(), ScanError> {
     check_package(text, expected)?;
     check_nesting(text)
@@ -66,13 +64,10 @@ pub(super) fn check_tokens(text: &str) -> Result<(), ScanError> {
     check_nesting(text)?;
     let mut before = [Token::Sign(' '); 2];
     for token in Tokens::new(text) {
-        match token {
-            Token::Word(name)
-                if before == [Token::Word("regex"), Token::Dot] && !REGEX_FUNCTIONS.contains(&name) =>
-            {
-                return Err(ScanError::Builtin { name: name.to_owned() });
-            }
-            _ => {}
+        if let ([Token::Word(family), Token::Dot], Token::Word(name)) = (before, token)
+            && is_unavailable(family, name)
+        {
+            return Err(ScanError::Builtin { name: format!("{family}.{name}") });
         }
         before = [before[1], token];
     }
@@ -200,7 +195,7 @@ mod tests {
     #[test]
     fn only_the_regex_functions_with_our_meaning_are_there() {
         assert_eq!(check_rules("a if regex.match(\"a\", \"b\")"), Ok(()));
-        let error = ScanError::Builtin { name: "replace".to_owned() };
+        let error = ScanError::Builtin { name: "regex.replace".to_owned() };
         assert_eq!(check_rules("a := regex.replace(\"a\", \"b\", \"c\")"), Err(error));
     }
 }

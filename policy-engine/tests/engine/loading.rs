@@ -94,7 +94,7 @@ fn deep_nesting_is_refused_before_the_parser_sees_it() {
 #[test]
 fn recursion_is_refused() {
     let recursive = error(&policy("f(x) := f(x + 1)\nmount_device := {\"allowed\": f(1)}"));
-    assert!(matches!(recursive, LoadError::Recursion(RecursionError { rule, .. }) if rule == "f"));
+    assert!(matches!(recursive, LoadError::Recursion(RecursionError::Circle { rule, .. }) if rule == "f"));
     for rules in [
         "mount_device := a\na := b\nb := a",
         "f(x) := r + x\nr := f(1)\nmount_device := r",

@@ -10,6 +10,7 @@
 mod fixture;
 mod fragments;
 mod framework;
+mod limits;
 mod loading;
 mod points;
 mod session;

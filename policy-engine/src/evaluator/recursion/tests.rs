@@ -1,11 +1,15 @@
 use super::*;
+use crate::evaluator::rego::framework_references;
 
 fn check_modules(modules: &[(&str, &str)]) -> Option<String> {
     let modules: Vec<References> = modules
         .iter()
         .map(|(package, text)| References::read(package, &format!("package {package}\n{text}\n")))
         .collect();
-    check(modules.iter()).err().map(|RecursionError { package, rule }| format!("{package}.{rule}"))
+    check(modules.iter()).err().map(|error| match error {
+        RecursionError::Circle { package, rule } => format!("{package}.{rule}"),
+        RecursionError::Depth { package, rule } => format!("depth of {package}.{rule}"),
+    })
 }
 
 fn recursive(rules: &str) -> Option<String> {
@@ -83,6 +87,31 @@ fn circles_through_other_modules_are_found() {
         check_modules(&[framework, ("policy", "containers := []\nx := data.framework.containers")]),
         None
     );
+}
+
+#[test]
+fn rules_lead_to_others_over_a_number_of_steps() {
+    let chain = |steps: usize| -> String {
+        (1..=steps).rev().map(|step| format!("r{step:03} := r{:03}\n", step - 1)).collect()
+    };
+    assert_eq!(recursive(&format!("{}r000 := 1", chain(RULE_DEPTH_MAX))), None);
+    let beyond = format!("{}r000 := 1", chain(RULE_DEPTH_MAX + 1));
+    assert_eq!(recursive(&beyond), Some(format!("depth of policy.r{:03}", RULE_DEPTH_MAX + 1)));
+    // A way that was looked at before counts too.
+    assert_eq!(
+        recursive(&format!("a := r{:03}\n{}r000 := 1", RULE_DEPTH_MAX, chain(RULE_DEPTH_MAX))).as_deref(),
+        Some("depth of policy.a")
+    );
+}
+
+#[test]
+fn the_framework_leaves_steps_to_policies() {
+    let text = (1..=8).map(|step| format!("r{step} := r{}\n", step - 1)).collect::<String>();
+    let policy = References::read(
+        "policy",
+        &format!("{text}r0 := data.framework.create_container\nx := data.framework.errors"),
+    );
+    assert_eq!(check(framework_references().iter().chain([&policy])), Ok(()));
 }
 
 #[test]
