@@ -54,7 +54,7 @@ pub const ANSWER_BYTES_MAX: usize = 128 << 20;
 
 /// The most entries that the state has, over all its maps. Each stands for something that the guest holds: a
 /// device, a mount, a container.
-pub const STATE_ENTRIES_MAX: usize = 1 << 16;
+pub const STATE_ENTRIES_MAX: usize = 1 << 14;
 
 /// The most steps over which a rule refers to another, and that to another. Each takes stack: at this depth an
 /// evaluation of the deepest nesting takes less than 1.5 MiB. Policies need one or two beyond those of the

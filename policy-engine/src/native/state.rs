@@ -9,6 +9,7 @@ use regorus::Value;
 
 use super::objects::{Container, ExternalProcess, PlatformRule};
 use super::policy::Candidate;
+use crate::evaluator::limits::STATE_ENTRIES_MAX;
 
 /// The state. A clone shares what does not change after.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +96,36 @@ pub(crate) enum Change {
     Shutdown(Box<str>),
 }
 
+impl Change {
+    /// Whether the state has more entries after it.
+    pub(crate) fn adds(&self) -> bool {
+        matches!(
+            self,
+            Self::MountDevice { .. }
+                | Self::MountRwDevice(_)
+                | Self::ScratchMount { .. }
+                | Self::MountOverlay { .. }
+                | Self::Plan9Mount { .. }
+                | Self::Start { .. }
+        )
+    }
+}
+
 impl State {
+    /// Whether it has as many entries as it may: a host cannot make the guest remember more and more.
+    pub(crate) fn is_full(&self) -> bool {
+        let sizes = [
+            self.devices.len(),
+            self.rw_devices.len(),
+            self.scratch_mounts.len(),
+            self.overlay_targets.len(),
+            self.p9mounts.len(),
+            self.matches.len(),
+            self.started.len(),
+        ];
+        sizes.into_iter().fold(0usize, usize::saturating_add) >= STATE_ENTRIES_MAX
+    }
+
     /// Applies a change that was decided on this very state.
     pub(crate) fn commit(&mut self, change: Change) {
         match change {
@@ -142,5 +172,26 @@ impl State {
                 self.matches.remove(&container_id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_is_bounded() {
+        let mut state = State::default();
+        let mount = |number: usize| Change::MountRwDevice(number.to_string().into());
+        for number in 0..STATE_ENTRIES_MAX {
+            assert!(!state.is_full());
+            state.commit(mount(number));
+        }
+        assert!(state.is_full());
+        assert!(mount(0).adds());
+        let unmount = Change::UnmountRwDevice("0".into());
+        assert!(!unmount.adds());
+        state.commit(unmount);
+        assert!(!state.is_full());
     }
 }

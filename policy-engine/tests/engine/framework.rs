@@ -1,8 +1,9 @@
 //! Rules of the framework at their edges: what must not be allowed although a part of it fits.
 
-use policy_engine::{EvaluatorKind, Session};
+use policy_engine::{Engine, EvaluatorKind, Session};
 use serde_json::{Value, json};
 
+use crate::fixture::create_container;
 use crate::session::{ISSUER, POLICY, allowed, data, reasons};
 
 fn session_of(policy: &str) -> Session {
@@ -422,4 +423,37 @@ fn a_policy_without_a_version_has_no_api() {
         .query("data.framework.enforcement_point_info", &json!({"name": "no_such_point", "rule": ""}))
         .unwrap();
     assert_eq!(info["unknown"], json!(true));
+}
+
+#[test]
+fn the_sandbox_directory_is_no_pattern() {
+    let policy = POLICY.replace("\"source\": \"plan9://\"", "\"source\": \"sandbox:///tmp/a|b\"");
+    let mut session = with_overlay(&policy);
+    let saved = session.save();
+    for (source, expected) in [
+        ("/sand.box/tmp/a", true),
+        ("/sandXbox/tmp/a", false),
+        ("/sand.box/tmp/a/../../etc", false),
+        ("/etc/b", false),
+        ("b", false),
+    ] {
+        let mut request = create(&["CAP_CHOWN"]);
+        request["sandboxDir"] = json!("/sand.box");
+        request["mounts"] =
+            json!([{"destination": "/data", "options": ["ro"], "source": source, "type": "bind"}]);
+        assert_eq!(allowed(&mut session, "create_container", &request), expected, "{source}");
+        session.restore(&saved);
+    }
+}
+
+#[test]
+fn what_is_kept_keeps_its_order() {
+    let policy = "package policy\napi_version := \"0.10.0\"\ncreate_container := {\"allowed\": true, \
+        \"env_list\": [\"B=1\", \"A=1\"]}\n";
+    let engine = Engine::load(policy.as_bytes()).unwrap();
+    let mut request = create_container("web");
+    request.process.env = ["A=1", "C=1", "B=1", "A=1"].map(str::to_owned).into();
+    let permit = engine.decide(request).unwrap();
+    assert_eq!(permit.request().process.env, ["A=1", "B=1", "A=1"]);
+    permit.untouched();
 }

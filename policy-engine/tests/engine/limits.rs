@@ -4,7 +4,7 @@ use policy_engine::limits::{
     ANSWER_BYTES_MAX, EVALUATION_BYTES_MAX, NESTING_MAX, POLICY_BYTES_MAX, POLICY_LINES_MAX,
     RANGE_ELEMENTS_MAX, REQUEST_BYTES_MAX, RULE_DEPTH_MAX, TEXT_LENGTH_MAX,
 };
-use policy_engine::{EvaluationError, LoadError, RecursionError, ScanError, Session};
+use policy_engine::{EvaluationError, EvaluatorKind, LoadError, RecursionError, ScanError, Session};
 use serde_json::{Map, Value, json};
 
 fn session(rules: &str) -> Session {
@@ -12,7 +12,7 @@ fn session(rules: &str) -> Session {
 }
 
 fn load(policy: &str) -> Result<Session, LoadError> {
-    Session::load(policy.as_bytes(), Map::new())
+    Session::load(policy.as_bytes(), Map::new(), EvaluatorKind::Interpreter)
 }
 
 fn ask(rules: &str) -> Result<Value, EvaluationError> {
@@ -22,7 +22,7 @@ fn ask(rules: &str) -> Result<Value, EvaluationError> {
 /// A policy of exactly `bytes`.
 fn padded(bytes: usize) -> String {
     let start = "package policy\nx := 1\n#";
-    format!("{start}{}", "x".repeat(bytes - start.len()))
+    format!("{start}{}", "x".repeat(bytes.checked_sub(start.len()).unwrap()))
 }
 
 #[test]
@@ -67,8 +67,7 @@ fn requests_have_a_size() {
 
 /// `v<levels>`, a list of two of the level before.
 fn doubled(levels: usize) -> String {
-    (1..=levels).fold("v0 := \"x\"\n".to_owned(), |rules, level| {
-        let below = level - 1;
+    (0..levels).zip(1..).fold("v0 := \"x\"\n".to_owned(), |rules, (below, level)| {
         format!("{rules}v{level} := [v{below}, v{below}]\n")
     })
 }
