@@ -52,7 +52,7 @@ fn compare(rules: Rules<'_>, process: &Process<'_>, candidates: &[Candidate]) ->
         let nearest = executed.then(|| nearest_exec(&candidate.container, process.command)).flatten();
         let command = match nearest {
             Some((_, exec)) => Some(&*exec.command),
-            None => (!executed).then_some(&*candidate.container.command),
+            None => (!executed).then(|| candidate.container.words()),
         };
         let differences = differences::of_process(object, command, process, met, rules);
         let exec = nearest.map(|(place, _)| place);
@@ -144,7 +144,8 @@ struct Target<'p> {
 impl<'p> Target<'p> {
     /// A container's init, or what may be executed in it.
     fn of(candidate: &'p Candidate, init: bool) -> impl Iterator<Item = Self> {
-        let Container { command, signals, exec_processes, .. } = &*candidate.container;
+        let Container { signals, exec_processes, .. } = &*candidate.container;
+        let command = candidate.container.words();
         let this = init.then_some(Self { candidate, exec: None, command, signals });
         let execs = exec_processes.iter().enumerate().filter(move |_| !init);
         let execs = execs.map(move |(place, ExecProcess { command, signals })| Self {

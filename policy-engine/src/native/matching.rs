@@ -78,6 +78,16 @@ impl Container {
     pub(crate) fn no_new_privileges_fits(&self, asked: bool) -> bool {
         !self.no_new_privileges || asked
     }
+
+    /// Whether this is the command of its init.
+    pub(crate) fn is_run_by(&self, asked: &[&str]) -> bool {
+        self.command.as_ref().is_some_and(|command| same_texts(command, asked))
+    }
+
+    /// The command of its init; empty where it names none.
+    pub(crate) fn words(&self) -> &[Box<str>] {
+        self.command.as_deref().unwrap_or_default()
+    }
 }
 
 /// Whether two lists of texts are equal, in order.

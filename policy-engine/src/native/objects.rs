@@ -106,7 +106,9 @@ pub(crate) struct Container {
     pub(crate) name: Option<Box<str>>,
     /// The image it was made of; decides nothing.
     pub(crate) id: Option<Box<str>>,
-    pub(crate) command: Texts,
+    /// `None` is null, which policy writers give where neither image nor template names a command: no request
+    /// fits.
+    pub(crate) command: Option<Texts>,
     pub(crate) env_rules: Box<[EnvRule]>,
     /// Root hashes, base first.
     pub(crate) layers: Box<[Arc<str>]>,

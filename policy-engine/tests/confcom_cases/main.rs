@@ -74,8 +74,9 @@ fn data() -> Json {
     })
 }
 
-/// Runs each container of a policy and its near misses; how many near misses there were for each.
-fn judge(name: &str, policy: &str, evaluator: EvaluatorKind) -> Vec<usize> {
+/// Runs each container of a policy and its near misses: how many near misses there were for each, and how many
+/// questions were answered natively.
+fn judge(name: &str, policy: &str, evaluator: EvaluatorKind) -> (Vec<usize>, u64) {
     let mut session = load(policy.as_bytes(), data(), evaluator);
     let mut value = |name: &str| session.query(&format!("data.policy.{name}"), &json!({})).expect("a value");
     let containers = value("containers");
@@ -99,7 +100,7 @@ fn judge(name: &str, policy: &str, evaluator: EvaluatorKind) -> Vec<usize> {
         session.restore(&start);
         counts.push(misses.len());
     }
-    counts
+    (counts, session.native_answers())
 }
 
 fn ask(session: &mut Session, rule: &str, input: &Json) -> Json {
@@ -168,7 +169,8 @@ fn containers_are_created_and_near_misses_are_denied() {
     for evaluator in all() {
         for (name, case) in CASES {
             for dropping in [true, false] {
-                let counts = judge(name, &policy(case, dropping), evaluator);
+                let (counts, native) = judge(name, &policy(case, dropping), evaluator);
+                assert_eq!(native > 0, evaluator == EvaluatorKind::Native, "{name}, {evaluator:?}: {native}");
                 assert!(counts.iter().all(|count| *count >= NEAR_MISSES_MIN), "{name}: {counts:?}");
             }
         }
@@ -191,8 +193,10 @@ fn policies_of_others_are_judged_alike() {
         let policy = std::fs::read_to_string(&file).expect("a text");
         for evaluator in all() {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let counts = judge(&name, &policy, evaluator);
-            eprintln!("{name}, {evaluator:?}: near misses of each container {counts:?}, all denied");
+            let (counts, native) = judge(&name, &policy, evaluator);
+            eprintln!(
+                "{name}, {evaluator:?}: near misses of each container {counts:?}, all denied; {native} answers native"
+            );
         }
     }
 }

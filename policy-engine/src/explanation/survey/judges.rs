@@ -11,7 +11,7 @@ pub(super) fn has_command(object: Object<'_>, process: &Process<'_>) -> bool {
     match object {
         Object::External(external) => same_texts(&external.command, process.command),
         Object::Container(candidate) if process.creation.is_some() => {
-            same_texts(&candidate.container.command, process.command)
+            candidate.container.is_run_by(process.command)
         }
         Object::Container(candidate) => {
             let mut execs = candidate.container.exec_processes.iter();

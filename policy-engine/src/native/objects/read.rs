@@ -82,7 +82,7 @@ impl Reader {
         Some(Container {
             name: extra("name"),
             id: extra("id"),
-            command: fields.texts("command")?,
+            command: if fields.get("command")?.is_null() { None } else { Some(fields.texts("command")?) },
             env_rules: fields.list("env_rules", |rule| self.env_rule(rule))?,
             layers: fields.list("layers", |layer| layer.as_str().map(|layer| self.layer(layer)))?,
             mounts: fields.list("mounts", |mount| self.mount(mount))?,

@@ -43,7 +43,7 @@ impl Rules<'_> {
     pub(crate) fn creation_fits(self, candidate: &Candidate, question: &CreateContainer<'_>) -> bool {
         let container = &candidate.container;
         let mounts = Mounts { policy: self.policy, state: self.state, question };
-        same_texts(&container.command, &question.command)
+        container.is_run_by(&question.command)
             && *container.working_dir == *question.working_dir
             && container.no_new_privileges_fits(question.no_new_privileges)
             && container.privileged_fits(question.privileged)

@@ -23,6 +23,8 @@ struct EvaluatorOutcome {
     queries: u64,
     agree: u64,
     differ: u64,
+    /// Questions that this evaluator answered itself; the rest of the native one's is the interpreter's.
+    answered_itself: u64,
     /// Answers that depend on the half-anchored patterns of the recorded engine.
     half_anchored: u64,
     /// Answers that were given natively.
@@ -65,6 +67,7 @@ impl EvaluatorOutcome {
             queries: report.queries,
             agree: report.agree,
             differ: report.differ,
+            answered_itself: if evaluator == "native" { report.native } else { report.queries },
             half_anchored: report.half_anchored,
             native: report.native,
             differences: listed(&report.differences),
@@ -87,8 +90,12 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for EvaluatorOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { evaluator, queries, agree, differ, half_anchored, .. } = self;
-        write!(f, "{queries} queries, {agree} agree, {differ} differ ({evaluator})")?;
+        let Self { evaluator, queries, agree, differ, answered_itself, half_anchored, .. } = self;
+        write!(f, "{queries} queries, {agree} agree, {differ} differ ({evaluator}")?;
+        if answered_itself < queries {
+            write!(f, ", which answered {answered_itself} itself")?;
+        }
+        f.write_str(")")?;
         for difference in &self.differences {
             write!(f, "\n{}", difference.text)?;
         }
