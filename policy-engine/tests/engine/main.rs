@@ -12,6 +12,7 @@ mod fragments;
 mod framework;
 mod limits;
 mod loading;
+mod opa;
 mod points;
 mod session;
 mod settling;
