@@ -36,7 +36,29 @@ pub(super) fn explain(
     if !explanation::compares_objects(question) {
         return None;
     }
-    view(rego, data, document)?.explain(question)
+    let container_id = match question {
+        Question::CreateContainer(question) => Some(question.container_id),
+        Question::ExecInContainer(question) => Some(question.container_id),
+        Question::SignalContainerProcess(question) => Some(question.container_id),
+        _ => None,
+    };
+    view(rego, data, &about(document.clone(), container_id)?)?.explain(question)
+}
+
+/// The state without other containers. The host adds containers, each with all that it may turn out to be: the
+/// interpreter shares these between containers, the typed form would not.
+fn about(mut document: Value, container_id: Option<&str>) -> Option<Value> {
+    let names = document.as_object_mut().ok()?;
+    for name in ["matches", "started"] {
+        let mut kept = Value::new_object();
+        if let Some(id) = container_id
+            && let Some(entry) = names.get(&name.into())?.as_object().ok()?.get(&id.into())
+        {
+            kept.as_object_mut().ok()?.insert(id.into(), entry.clone());
+        }
+        names.insert(name.into(), kept);
+    }
+    Some(document)
 }
 
 /// A policy of the same objects that only lists them. It never decides.

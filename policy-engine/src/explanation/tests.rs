@@ -411,6 +411,10 @@ fn containers_that_are_not_there() {
     let devices = with(create(), &[("/devices", json!([{"path": "/dev/x"}]))]);
     let explanation = both.denied("create_container", &devices);
     assert_eq!(explanation.reasons, ["devices not supported", "no overlay mounted for container"]);
+    assert!(explanation.closest.unwrap().differing.is_empty());
+    let other = both.denied("create_container", &with(create(), &[("/workingDir", json!("/"))]));
+    assert_eq!(other.reasons, ["no overlay mounted for container"]);
+    assert_eq!(json!(other.closest.unwrap().differing), json!(["working_dir"]));
     both.denied("exec_in_container", &exec());
     let signal = json!({"containerID": "c1", "signal": 9, "isInitProcess": true, "argList": []});
     both.denied("signal_container_process", &signal);

@@ -360,3 +360,26 @@ fn the_choice_of_container_only_narrows() {
     assert_eq!(denied(&engine, exec("web", &["/bin/busybox", "ls"])), ["invalid command"]);
     does(&engine, exec("web", &["/bin/busybox", "id"]));
 }
+
+/// A policy with a rule of its own is the interpreter's; its objects are compared all the same.
+#[test]
+fn denials_of_both_evaluators_name_the_closest_container() {
+    let own_rule = format!("{POLICY}\nown_rule := 1 + 1\n");
+    for policy in [POLICY, own_rule.as_str()] {
+        let engine = Engine::load(policy.as_bytes()).unwrap();
+        does(&engine, mount_device(0, BASE));
+        does(&engine, mount_device(1, TOP));
+        does(&engine, mount_overlay("web"));
+        let request = changed(create_container("web"), |request| request.process.umask = 0o077);
+        let Err(Refusal::Denied(denial)) = engine.decide(request) else { panic!("allowed") };
+        assert_eq!(
+            denial.to_string(),
+            "create_container is denied by policy: invalid user; closest is container 0 `web`, which differs in umask"
+        );
+        let difference = &denial.closest.unwrap().differences[0];
+        assert_eq!(
+            (difference.expected.as_deref(), difference.given.as_deref()),
+            (Some("0022"), Some("0077"))
+        );
+    }
+}
