@@ -1,6 +1,7 @@
 //! Makes a disagreement small enough to read.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,9 @@ use crate::pair::{Difference, Pair};
 use crate::policy::{Layout, Policy};
 use crate::story::Step;
 use crate::tally::Tally;
+
+/// How long a case is made smaller.
+const SHRINKING_MAX: Duration = Duration::from_secs(20);
 
 /// A policy and steps on which the evaluators differ.
 #[derive(Debug, Clone)]
@@ -31,10 +35,11 @@ impl Case {
 
     /// Takes away what the difference does not need.
     pub(crate) fn shrunk(mut self) -> Self {
+        let end = Instant::now() + SHRINKING_MAX;
         loop {
             let size = self.size();
-            self = self.shrink_steps();
-            self = self.shrink_policy();
+            self = self.shrink_steps(end);
+            self = self.shrink_policy(end);
             if self.size() >= size {
                 return self;
             }
@@ -45,11 +50,11 @@ impl Case {
         self.steps.len() + self.policy.text().len()
     }
 
-    fn shrink_steps(mut self) -> Self {
+    fn shrink_steps(mut self, end: Instant) -> Self {
         let mut length = self.steps.len();
         while length > 0 {
             let mut start = 0;
-            while start < self.steps.len() {
+            while start < self.steps.len() && Instant::now() < end {
                 let mut smaller = self.clone();
                 smaller.steps.drain(start..(start + length).min(self.steps.len()));
                 if smaller.difference().is_some() {
@@ -63,32 +68,32 @@ impl Case {
         self
     }
 
-    fn shrink_policy(mut self) -> Self {
+    fn shrink_policy(mut self, end: Instant) -> Self {
         let mut plain = self.clone();
         plain.policy.layout = Layout::default();
         if plain.difference().is_some() {
             self = plain;
         }
         let mut index = 0;
-        while index < self.policy.entries.len() {
+        while index < self.policy.entries.len() && Instant::now() < end {
             let mut smaller = self.clone();
             smaller.policy.entries.remove(index);
             if smaller.difference().is_some() {
                 self = smaller;
                 continue;
             }
-            self = self.shrink_list(index);
+            self = self.shrink_list(index, end);
             index += 1;
         }
         self
     }
 
     /// Empties lists inside the value of the entry `index`, member by member.
-    fn shrink_list(mut self, index: usize) -> Self {
+    fn shrink_list(mut self, index: usize, end: Instant) -> Self {
         let mut skipped = 0;
         while let Some(Some(value)) = self.policy.entries.get(index).map(|entry| entry.1.clone()) {
             let mut value = value;
-            if !remove_member(&mut value, &mut skipped.clone()) {
+            if Instant::now() >= end || !remove_member(&mut value, &mut skipped.clone()) {
                 break;
             }
             let mut smaller = self.clone();
