@@ -63,8 +63,9 @@ fn environment(random: &mut Random, object: &Value) -> Vec<String> {
             entries.push(entry(random, rule));
         }
     }
-    if random.percent(12) {
-        entries.push(random.pick(&["A=1", "B=2", "C=3", "A"]).to_string());
+    if random.percent(25) {
+        let others = ["A=1", "A=2", "A=", "AB=1", "B=1", "B=2", "C=3", "A"].map(str::to_owned);
+        entries.extend(random.some(&others, 3));
     }
     if random.percent(30) {
         random.shuffle(&mut entries);
@@ -115,7 +116,7 @@ fn capabilities(random: &mut Random, object: &Value, privileged: bool) -> Value 
         if random.percent(20) {
             random.shuffle(&mut names);
         }
-        if random.percent(5) {
+        if random.percent(10) {
             names.push((*random.pick(&objects::CAPABILITIES)).to_owned());
         }
         *set = json!(names);

@@ -40,7 +40,13 @@ pub(crate) fn miss(random: &mut Random, value: &Value) -> Value {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             let mut fields = fields.clone();
-            let names: Vec<String> = fields.keys().cloned().collect();
+            // What has parts counts more often.
+            let has_parts =
+                |value: &Value| value.as_array().is_some_and(|list| !list.is_empty()) || value.is_object();
+            let weights = fields.iter().flat_map(|(name, value)| {
+                std::iter::repeat_n(name.clone(), if has_parts(value) { 3 } else { 1 })
+            });
+            let names: Vec<String> = weights.collect();
             let name = random.pick(&names);
             fields[name] = miss(random, &fields[name].clone());
             Value::Object(fields)

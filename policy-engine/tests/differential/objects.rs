@@ -101,7 +101,8 @@ pub(crate) fn env_rules(random: &mut Random) -> Vec<Value> {
 }
 
 pub(crate) fn mount(random: &mut Random) -> Value {
-    let prefix = *random.pick(&["sandbox://", "sandbox://", "hugepages://", "plan9://", "", "sandbox:/"]);
+    let prefix =
+        *random.pick(&["sandbox://", "sandbox://", "hugepages://", "plan9://", "plan9://", "", "sandbox:/"]);
     let rest = random.pick(&WORD_PATTERNS).0;
     let source =
         if prefix == "plan9://" && random.percent(70) { prefix.into() } else { format!("{prefix}{rest}") };
@@ -189,8 +190,11 @@ pub(crate) fn containers(random: &mut Random, most: usize) -> Vec<Value> {
         }
         let mut relative = containers[random.below(known)].clone();
         for _ in 0..random.below(3) {
-            let fields: Vec<&String> = fresh.as_object().unwrap().keys().collect();
-            let field = *random.pick(&fields);
+            let fields: Vec<&str> = fresh.as_object().unwrap().keys().map(String::as_str).collect();
+            // What is dropped depends on these.
+            let kept = ["env_rules", "capabilities"];
+            let fields = if random.percent(40) { &kept } else { &fields[..] };
+            let field = *random.pick(fields);
             relative[field] = fresh[field].clone();
         }
         if random.percent(10) {

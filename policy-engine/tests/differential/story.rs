@@ -104,15 +104,20 @@ fn life(random: &mut Random, id: &'static str, object: &Value, next_device: &mut
     let paths: Vec<&String> = targets.iter().rev().collect();
     let root = format!("/run/gcs/c/{id}/rootfs");
     life.push(question("mount_overlay", json!({ "containerID": id, "layerPaths": paths, "target": root })));
+    let share = |id: &str, number: usize| format!("/run/gcs/c/{id}/mounts/m{number}");
     let mut shared = Vec::new();
     let wants_share = object["mounts"].to_string().contains("plan9://");
     if wants_share || random.percent(5) {
-        let target = format!("/run/gcs/c/{id}/mounts/m{}", random.below(2));
+        let target = share(id, random.below(2));
         let input = json!({ "rootPrefix": "/run/gcs/c", "mountPathPrefix": SHARE_PATTERN, "target": target });
         life.push(question("plan9_mount", input));
         shared.push(target);
     }
-    let around = Surroundings { container: id, shared: &shared };
+    // Sometimes it asks for the directory of another.
+    let &owner = random.pick(&CONTAINERS[..3]);
+    let other = share(owner, random.below(2));
+    let asked = if random.percent(40) { vec![other] } else { shared.clone() };
+    let around = Surroundings { container: id, shared: &asked };
     let create = fitting::create(random, object, around);
     let privileged = create["privileged"] == true;
     if random.percent(50) {
