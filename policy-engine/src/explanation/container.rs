@@ -113,10 +113,13 @@ pub(super) fn signal(rules: Rules<'_>, question: &question::SignalContainerProce
     if candidates.is_empty() {
         return Explanation::of(SHUT_DOWN);
     }
-    let asked = Conditions::of(&[Condition::Command, Condition::Signals]);
+    // There is one init: what it was started with is not asked.
+    let any_command = question.is_init_process;
+    let signals = Conditions::of(&[Condition::Signals]);
+    let asked = if any_command { signals } else { signals.and(Conditions::of(&[Condition::Command])) };
     let judge = |command: &[Box<str>], signals: &[i64]| {
         let mut met = Conditions::default();
-        met.set(Condition::Command, same_texts(command, &question.command));
+        met.set(Condition::Command, any_command || same_texts(command, &question.command));
         met.set(Condition::Signals, signals.contains(&question.signal));
         met
     };
