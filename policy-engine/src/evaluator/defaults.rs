@@ -56,7 +56,7 @@ fn mount(destination: &str, fstype: &str, source: &str, options: &[&str]) -> Val
 
 /// The document beside the policy: default mounts and capabilities, the prefixes of mount sources, and the
 /// guest's system.
-pub(super) fn document() -> Value {
+pub(crate) fn document() -> Value {
     let privileged: Vec<&str> = UNPRIVILEGED.into_iter().chain(PRIVILEGED).collect();
     json!({
         "defaultMounts": [

@@ -1,12 +1,12 @@
 //! Evaluates enforcement points: the policy's rules over a request and over what has happened so far.
 
 mod budget;
-mod defaults;
+pub(crate) mod defaults;
 mod functions;
 mod interpreter;
 pub mod limits;
 mod load;
-mod metadata;
+pub(crate) mod metadata;
 mod native_first;
 mod outcome;
 mod points;

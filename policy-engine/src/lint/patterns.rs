@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::document::{Document, members};
 use super::finding::Findings;
-use crate::pattern::{Patterns, WholePattern};
+use crate::pattern::{Patterns, Room, WholePattern};
 
 /// Prefixes of mount sources after which a pattern follows.
 const PATTERN_SOURCES: [&str; 2] = ["sandbox://", "hugepages://"];
@@ -83,7 +83,7 @@ impl Checks<'_> {
             self.findings.error("pattern-invalid", path, message);
             return;
         }
-        let whole = WholePattern::new(pattern);
+        let whole = WholePattern::new(pattern, &Room::default());
         if !any.is_empty() && any.iter().all(|text| whole.fits(text)) {
             let message = format!("`{pattern}` matches any name");
             self.findings.warning("pattern-matches-anything", path, message);

@@ -9,6 +9,7 @@ use super::api::Api;
 use super::literal::{self, Definition, Literal};
 use super::objects::{FRAMEWORK, Mount, Reader, SourcePrefixes, Version};
 use super::policy::{Defaults, Index, Policy, Reasons, Rights};
+use crate::pattern::Room;
 
 /// Names that only the interpreter reads, whatever literal they stand for.
 const OPAQUE: [&str; 4] =
@@ -25,7 +26,8 @@ pub(crate) fn policy(text: &str, data: &Map<String, Json>) -> Option<Policy> {
     // The rules of Windows guests are the interpreter's.
     (data.get("operatingsystem").and_then(Json::as_str) != Some("windows")).then_some(())?;
     let prefixes = prefixes(data)?;
-    let mut reader = Reader::new(prefixes.clone());
+    let room = Room::default();
+    let mut reader = Reader::new(prefixes.clone(), room.clone());
     let mut policy = Policy {
         api_version,
         framework_version,
@@ -38,6 +40,7 @@ pub(crate) fn policy(text: &str, data: &Map<String, Json>) -> Option<Policy> {
         rights: Rights::default(),
         defaults: defaults(data, &mut reader)?,
         prefixes,
+        room,
         index: Index::default(),
     };
     for (name, definition) in &document.definitions {
@@ -147,4 +150,4 @@ fn names(json: &Json) -> Option<Box<[Box<str>]>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

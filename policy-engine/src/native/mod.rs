@@ -95,7 +95,7 @@ impl Native {
     /// interpreter's from now on.
     #[must_use]
     pub(crate) fn take_over(&mut self, document: &Value) -> bool {
-        let mut reader = Reader::new(self.policy.prefixes.clone());
+        let mut reader = Reader::new(self.policy.prefixes.clone(), self.policy.room.clone());
         match self.state.read_document(document, &mut reader) {
             Some(state) => {
                 self.state = state;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::objects::{
     Container, EnvRule, ExternalProcess, Mount, PlatformRule, SourcePrefixes, Texts, Version,
 };
+use crate::pattern::Room;
 
 /// What a container may turn out to be: one of the policy's, with what one rule of the platform adds to it.
 #[derive(Debug, Clone)]
@@ -74,6 +75,8 @@ pub(crate) struct Policy {
     pub(crate) rights: Rights,
     pub(crate) defaults: Defaults,
     pub(crate) prefixes: SourcePrefixes,
+    /// For its compiled patterns.
+    pub(crate) room: Room,
     pub(super) index: Index,
 }
 

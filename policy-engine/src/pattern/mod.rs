@@ -8,11 +8,14 @@
 mod class;
 mod cursor;
 mod translate;
+mod whole;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::{Regex, RegexBuilder};
+
+pub(crate) use whole::{RequestPatterns, Room, WholePattern};
 
 use crate::evaluator::limits::{COMPILED_PATTERN_BYTES_MAX, COMPILED_PATTERNS_BYTES_MAX, PATTERN_BYTES_MAX};
 
@@ -22,9 +25,6 @@ const SIZES: [usize; 3] = [16 << 10, 256 << 10, COMPILED_PATTERN_BYTES_MAX];
 
 /// What an entry of the cache takes beside the compiled pattern, in bytes.
 const ENTRY_BYTES: usize = 512;
-
-/// How many patterns of requests are kept.
-const REQUEST_PATTERNS_MAX: usize = 64;
 
 /// Compiled patterns, shared by the evaluators of one engine. `None` is a pattern that RE2 refuses, or that
 /// exceeds the limits: it matches nothing.
@@ -72,65 +72,6 @@ impl Patterns {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         answer(compiled.get(pattern))
     }
-}
-
-/// A pattern of a policy that must match the whole of a text, as `matches_whole` in `matching.rego` says.
-/// Compiled when it is first asked.
-#[derive(Debug)]
-pub(crate) struct WholePattern {
-    text: Box<str>,
-    compiled: OnceLock<Option<Regex>>,
-}
-
-/// The same pattern matches the same texts.
-impl PartialEq for WholePattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for WholePattern {}
-
-impl WholePattern {
-    pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.into(), compiled: OnceLock::new() }
-    }
-
-    /// The pattern as the policy has it.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether it matches the whole of `text`. A pattern that RE2 refuses matches nothing.
-    pub(crate) fn fits(&self, text: &str) -> bool {
-        self.compiled
-            .get_or_init(|| compile_whole(&self.text))
-            .as_ref()
-            .is_some_and(|regex| regex.is_match(text))
-    }
-}
-
-/// Patterns that come with requests: the guest's own, so that there are few.
-#[derive(Debug, Default)]
-pub(crate) struct RequestPatterns(HashMap<Box<str>, WholePattern>);
-
-impl RequestPatterns {
-    /// Whether `pattern` matches the whole of `text`.
-    pub(crate) fn matches_whole(&mut self, pattern: &str, text: &str) -> bool {
-        if let Some(known) = self.0.get(pattern) {
-            return known.fits(text);
-        }
-        if self.0.len() >= REQUEST_PATTERNS_MAX {
-            self.0.clear();
-        }
-        self.0.entry(pattern.into()).or_insert_with(|| WholePattern::new(pattern)).fits(text)
-    }
-}
-
-fn compile_whole(pattern: &str) -> Option<Regex> {
-    // It must be valid on its own: one like `a)|(b` would escape the group.
-    compile(pattern).0?;
-    compile(&format!("^(?:{pattern})$")).0
 }
 
 /// The compiled pattern and the size that it was given, in bytes.

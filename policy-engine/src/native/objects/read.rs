@@ -9,7 +9,7 @@ use super::{
     Capabilities, Container, EnvForm, EnvRule, ExecProcess, ExternalProcess, IdNameRule, Mount, PlatformRule,
     SourcePrefixes, TextRule, Texts, UserRule, Version,
 };
-use crate::pattern::WholePattern;
+use crate::pattern::{Room, WholePattern};
 
 /// This framework's version.
 pub(crate) const FRAMEWORK: Version = Version::new(0, 5, 0);
@@ -19,6 +19,7 @@ pub(crate) const FRAMEWORK: Version = Version::new(0, 5, 0);
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     prefixes: SourcePrefixes,
+    room: Room,
     patterns: HashMap<Box<str>, Arc<WholePattern>>,
     layers: HashSet<Arc<str>>,
 }
@@ -66,9 +67,9 @@ fn list<'j, T>(json: &'j Json, read: impl FnMut(&'j Json) -> Option<T>) -> Optio
 }
 
 impl Reader {
-    /// For mount sources that start with `prefixes`.
-    pub(crate) fn new(prefixes: SourcePrefixes) -> Self {
-        Self { prefixes, ..Self::default() }
+    /// For mount sources that start with `prefixes`, and patterns that are compiled in this room.
+    pub(crate) fn new(prefixes: SourcePrefixes, room: Room) -> Self {
+        Self { prefixes, room, ..Self::default() }
     }
 
     /// A container of a policy of framework `version`. Fields that the older framework did not have get the
@@ -189,7 +190,7 @@ impl Reader {
         if let Some(pattern) = self.patterns.get(text) {
             return Arc::clone(pattern);
         }
-        let pattern = Arc::new(WholePattern::new(text));
+        let pattern = Arc::new(WholePattern::new(text, &self.room));
         self.patterns.insert(text.into(), Arc::clone(&pattern));
         pattern
     }
