@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use policy_engine::limits::POLICY_BYTES_MAX;
 use policy_engine::lint::{self, Finding, Severity};
-use policy_engine::{Engine, LoadError, PolicyDigest};
+use policy_engine::{Engine, EvaluatorKind, LoadError, PolicyDigest};
 use serde::Serialize;
 
 use crate::output::Answer;
@@ -32,6 +32,8 @@ struct Check {
     api_version: Option<String>,
     framework_version: Option<String>,
     containers: Option<usize>,
+    /// How it is evaluated.
+    evaluator: Option<EvaluatorKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     findings: Vec<Finding>,
@@ -51,6 +53,7 @@ impl Check {
                     api_version: Some(summary.api_version),
                     framework_version: summary.framework_version,
                     containers: Some(summary.containers),
+                    evaluator: Some(summary.evaluator),
                     error: None,
                     // What loads can be read.
                     findings: lint::check(policy).unwrap_or_default(),
@@ -63,6 +66,7 @@ impl Check {
                 api_version: None,
                 framework_version: None,
                 containers: None,
+                evaluator: None,
                 error: Some(with_causes(&error)),
                 findings: Vec::new(),
             },
@@ -92,11 +96,15 @@ impl fmt::Display for Check {
         let or_none = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
         write!(
             f,
-            "{} is accepted: api_version {}, framework_version {}, {} containers\nsha256 {}",
+            "{} is accepted: api_version {}, framework_version {}, {} containers, evaluated {}\nsha256 {}",
             self.file,
             or_none(&self.api_version),
             or_none(&self.framework_version),
             self.containers.unwrap_or_default(),
+            match self.evaluator {
+                Some(EvaluatorKind::Native) => "natively",
+                _ => "by the interpreter",
+            },
             self.sha256
         )?;
         self.findings.iter().try_for_each(|finding| write!(f, "\n{finding}"))
@@ -141,6 +149,7 @@ mod tests {
             "api_version": "0.10.0",
             "framework_version": "0.2.3",
             "containers": 0,
+            "evaluator": "native",
         });
         assert_eq!(check, expected);
         let codes: Vec<&str> =
