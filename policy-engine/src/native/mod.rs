@@ -17,6 +17,7 @@ pub(crate) mod state;
 use regorus::Value;
 use serde_json::{Map, Value as Json};
 
+use crate::evaluator::limits::STATE_ENTRIES_MAX;
 use crate::explanation::{self, Explanation};
 use crate::pattern::RequestPatterns;
 use crate::question::Question;
@@ -25,6 +26,9 @@ use objects::Reader;
 use points::{Answer, Rules};
 use policy::Policy;
 use state::{Change, State};
+
+/// More entries than one answer adds.
+const ENTRIES_OF_A_CHANGE: usize = 8;
 
 /// One policy and its state.
 #[derive(Debug)]
@@ -58,6 +62,10 @@ impl Native {
 
     /// The answer of the framework's rule to `question`.
     pub(crate) fn answer<'q>(&mut self, question: &Question<'q>) -> Answer<'q> {
+        // The interpreter says what is wrong when the state is full.
+        if self.state.entries().saturating_add(ENTRIES_OF_A_CHANGE) > STATE_ENTRIES_MAX {
+            return Answer::Interpreter;
+        }
         Rules { policy: &self.policy, state: &self.state }.answer(question, &mut self.patterns)
     }
 

@@ -112,6 +112,23 @@ impl Change {
 }
 
 impl State {
+    /// How many entries it has, over all maps and sets.
+    pub(crate) fn entries(&self) -> usize {
+        [
+            self.devices.len(),
+            self.rw_devices.len(),
+            self.scratch_mounts.len(),
+            self.overlay_targets.len(),
+            self.p9mounts.len(),
+            self.matches.len(),
+            self.started.len(),
+            self.fragments.issuers.as_object().map_or(0, |issuers| issuers.len()),
+            self.fragments.parameters.as_set().map_or(0, |parameters| parameters.len()),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
+    }
+
     /// Whether it has as many entries as it may: a host cannot make the guest remember more and more.
     pub(crate) fn is_full(&self) -> bool {
         let sizes = [
