@@ -48,6 +48,13 @@ pub enum ParseReceiptError {
     Proof(#[from] ParseProofError),
 }
 
+impl ParseReceiptError {
+    /// Whether it may well be a receipt, of a ledger that is not supported.
+    pub(crate) fn is_of_another_kind(&self) -> bool {
+        matches!(self, Self::DataStructure(_) | Self::Header(HeaderError::Algorithm(_)))
+    }
+}
+
 /// Why bytes are not a proof of inclusion.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseProofError {

@@ -2,7 +2,6 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::cbor::Item;
 use crate::cose::{Algorithm, HeaderError, ParseSign1Error, Sign1, label};
 use crate::did::{Did, DidError};
 use crate::public_key::{KeyError, SignatureError};
@@ -160,14 +159,19 @@ fn read_chain(ders: &[&[u8]]) -> Result<Vec<Certificate>, ParseEnvelopeError> {
     ders.iter().zip(1..).map(read).collect()
 }
 
+/// Receipts of other kinds of ledgers are left out: a statement may be in several, and none proves anything by itself.
 fn read_receipts(sign1: &Sign1<'_>) -> Result<Vec<Receipt>, ParseEnvelopeError> {
     let Some(receipts) = sign1.unprotected.number(label::RECEIPTS) else { return Ok(Vec::new()) };
     let receipts = receipts.as_array().filter(|receipts| receipts.len() <= RECEIPTS_MAX);
-    let read = |(receipt, number): (&Item<'_>, usize)| {
-        let bytes = receipt.as_bytes().ok_or(ParseEnvelopeError::Receipts)?;
-        Receipt::parse(bytes).map_err(|source| ParseEnvelopeError::Receipt { number, source })
-    };
-    receipts.ok_or(ParseEnvelopeError::Receipts)?.iter().zip(1..).map(read).collect()
+    let mut read = Vec::new();
+    for (receipt, number) in receipts.ok_or(ParseEnvelopeError::Receipts)?.iter().zip(1..) {
+        match Receipt::parse(receipt.as_bytes().ok_or(ParseEnvelopeError::Receipts)?) {
+            Ok(receipt) => read.push(receipt),
+            Err(source) if source.is_of_another_kind() => {}
+            Err(source) => return Err(ParseEnvelopeError::Receipt { number, source }),
+        }
+    }
+    Ok(read)
 }
 
 /// What an issuer said. Only [`Envelope::verify`] makes one.

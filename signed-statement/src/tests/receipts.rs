@@ -106,6 +106,20 @@ fn receipts_are_well_formed_and_few() {
 }
 
 #[test]
+fn receipts_of_other_kinds_of_ledgers_are_left_out() {
+    let a = ledger("a.example.com", 11);
+    let receipt = a.receipt(&statement(&signer()).sign(&signer()));
+    // The last protected header: data structure 395 is 2.
+    let position = receipt.windows(4).position(|window| window == b"\x19\x01\x8b\x02").unwrap();
+    let mut other = receipt.clone();
+    other[position + 3] = 1;
+    assert_eq!(Receipt::parse(&other), Err(ParseReceiptError::DataStructure(1)));
+    let both = with_receipts(vec![Cbor::Bytes(other), Cbor::Bytes(receipt)]).unwrap().verify().unwrap();
+    assert_eq!(both.receipts().len(), 1);
+    assert_eq!(trusting("list", std::slice::from_ref(&a)).verified_receipts(&both).len(), 1);
+}
+
+#[test]
 fn lists_vouch_together_and_a_changed_key_loses_its_vouchers() {
     let a = ledger("a.example.com", 11);
     let mut trusted = trusting("first", std::slice::from_ref(&a));
