@@ -3,19 +3,21 @@
 //! A container's processes are born in its cgroup and cannot leave it: they see no writable cgroup file system. That
 //! makes the cgroup the one list of all of them, to signal, measure and kill.
 //!
-//! Limits come from the host, which can starve the guest anyway: where the kernel cannot enforce one (a developer's
-//! machine that has its controllers in version 1), it is named
-//! ([`Container::unenforced_limits`](crate::container::Container::unenforced_limits)) and the container runs.
+//! Limits come from the host, which can starve the guest anyway: one that the kernel cannot enforce is named
+//! ([`Container::unenforced_limits`](crate::container::Container::unenforced_limits)) and the container runs. A
+//! developer's machine may have its controllers in version 1 ([`legacy`]).
 
 pub(crate) mod devices;
+mod legacy;
 mod limits;
+mod oom;
+mod parent;
 mod stats;
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use policy_engine::ContainerId;
@@ -23,15 +25,15 @@ use policy_engine::request::Resources;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
+use self::legacy::Legacy;
 pub use self::limits::Limit;
+pub(crate) use self::limits::NotSet;
+pub use self::oom::OomWatch;
 pub use self::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 use crate::launcher::refuge::unescape;
 
-/// The directory of all containers' cgroups: one of this agent's own, so that neither another agent of a
-/// developer's machine nor what one left behind is in the way.
-static PARENT: OnceLock<String> = OnceLock::new();
 /// Controllers that containers are measured and limited by.
-const CONTROLLERS: [&str; 4] = ["cpu", "io", "memory", "pids"];
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// How long the processes of a cgroup may take to end or to freeze.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks.
@@ -62,17 +64,13 @@ pub enum CgroupError {
     },
 }
 
-/// `cce-` and sixteen random digits. Without randomness a name that is in use fails the first container.
-fn parent_name() -> String {
-    let number = getrandom::u64().unwrap_or_default();
-    format!("cce-{number:016x}")
-}
-
 /// The cgroup of a container. Dropping it kills what runs there and tries to remove it.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     path: PathBuf,
     directory: OwnedFd,
+    /// Where controllers of version 1 have it.
+    legacy: Vec<Legacy>,
     removed: bool,
 }
 
@@ -87,14 +85,12 @@ pub(crate) struct Limited {
 impl Cgroup {
     /// Makes the cgroup of a container, with its device filter and limits.
     pub(crate) fn create(id: &ContainerId, resources: &Resources) -> Result<Limited, CgroupError> {
-        let base = hierarchy().map_err(CgroupError::Hierarchy)?;
-        let parent = base.join(PARENT.get_or_init(parent_name));
-        match fs::create_dir(&parent) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(CgroupError::Create(error));
-            }
-            _ => {}
-        }
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").map_err(CgroupError::Hierarchy)?;
+        let base =
+            mount_point(&mountinfo).ok_or_else(|| CgroupError::Hierarchy(io::ErrorKind::NotFound.into()))?;
+        let hierarchies = legacy::hierarchies(&mountinfo);
+        let name = parent::claim(&base, &hierarchies).map_err(CgroupError::Create)?;
+        let parent = base.join(&name);
         delegate_controllers(&base);
         delegate_controllers(&parent);
         let path = parent.join(id.as_str());
@@ -108,10 +104,40 @@ impl Cgroup {
             }
         };
         // From here on dropping it removes it.
-        let cgroup = Self { path, directory, removed: false };
+        let mut cgroup = Self { path, directory, legacy: Vec::new(), removed: false };
         devices::restrict(cgroup.as_fd()).map_err(CgroupError::Devices)?;
-        let unenforced = limits::apply(&cgroup, resources)?;
+        // Where one cannot be made, its limits are not enforced, and said so.
+        let made = hierarchies.iter().map(|hierarchy| Legacy::create(hierarchy, &name, id.as_str()));
+        cgroup.legacy = made.filter_map(Result::ok).collect();
+        let unenforced = cgroup
+            .limit(resources)
+            .map_err(|NotSet { limit, source, .. }| CgroupError::Limit { limit, source })?;
         Ok(Limited { cgroup, unenforced })
+    }
+
+    /// Sets the limits that are given, all or none; the result names those that this kernel does not enforce.
+    pub(crate) fn limit(&self, resources: &Resources) -> Result<Vec<Limit>, NotSet> {
+        limits::set(self, resources)
+    }
+
+    /// Takes a process that was born here into the hierarchies of version 1 as well.
+    pub(crate) fn adopt(&self, pid: Pid) -> io::Result<()> {
+        self.legacy.iter().try_for_each(|legacy| legacy.attach(pid))
+    }
+
+    /// The directory that has a controller of version 1.
+    fn legacy(&self, controller: &str) -> Option<&Path> {
+        self.legacy.iter().find_map(|legacy| legacy.directory(controller))
+    }
+
+    /// Watches for processes that are killed for want of memory. Needs the context of a tokio runtime.
+    pub(crate) fn watch_oom(&self) -> io::Result<OomWatch> {
+        match OomWatch::unified(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                OomWatch::legacy(self.legacy("memory").ok_or(error)?)
+            }
+            other => other,
+        }
     }
 
     /// Kills every process, also those that are just being born.
@@ -119,15 +145,25 @@ impl Cgroup {
         self.write("cgroup.kill", "1")
     }
 
-    /// Runs `act` on every process while none of them runs.
-    pub(crate) fn with_each_frozen(&self, mut act: impl FnMut(Pid) -> io::Result<()>) -> io::Result<()> {
+    /// Stops every process where it is. When that fails, they go on.
+    pub(crate) fn freeze(&self) -> io::Result<()> {
         self.write("cgroup.freeze", "1")?;
-        let acted = self.wait_for_event("frozen 1").and_then(|()| {
-            let pids = self.read("cgroup.procs")?;
-            pids.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).try_for_each(&mut act)
-        });
-        self.write("cgroup.freeze", "0")?;
-        acted
+        let frozen = self.wait_for_event("frozen 1");
+        if frozen.is_err() {
+            self.thaw()?;
+        }
+        frozen
+    }
+
+    /// Lets every process go on.
+    pub(crate) fn thaw(&self) -> io::Result<()> {
+        self.write("cgroup.freeze", "0")
+    }
+
+    /// Runs `act` on every process. They must be frozen.
+    pub(crate) fn for_each(&self, act: impl FnMut(Pid) -> io::Result<()>) -> io::Result<()> {
+        let pids = self.read("cgroup.procs")?;
+        pids.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).try_for_each(act)
     }
 
     /// The measurements that this kernel takes.
@@ -138,9 +174,14 @@ impl Cgroup {
     /// Waits until no process is left, at most ten seconds, and removes the cgroup and what is nested in it.
     pub(crate) fn remove(mut self) -> io::Result<()> {
         self.wait_for_event("populated 0")?;
-        remove_tree(&self.path, NESTING_MAX)?;
+        self.remove_directories()?;
         self.removed = true;
         Ok(())
+    }
+
+    fn remove_directories(&self) -> io::Result<()> {
+        self.legacy.iter().try_for_each(Legacy::remove)?;
+        remove_tree(&self.path, NESTING_MAX)
     }
 
     fn wait_for_event(&self, event: &str) -> io::Result<()> {
@@ -175,7 +216,7 @@ impl Drop for Cgroup {
             // A container without an owner must not run on; its directory may stay behind when that takes time.
             let _ = self.kill();
             let _ = self.wait_for_event("populated 0");
-            let _ = remove_tree(&self.path, NESTING_MAX);
+            let _ = self.remove_directories();
         }
     }
 }
@@ -198,11 +239,6 @@ fn delegate_controllers(directory: &Path) {
         // What is missing afterwards is found out where a limit is set.
         let _ = fs::write(directory.join("cgroup.subtree_control"), format!("+{controller}"));
     }
-}
-
-/// The mount point of the cgroup v2 file system.
-fn hierarchy() -> io::Result<PathBuf> {
-    mount_point(&fs::read_to_string("/proc/self/mountinfo")?).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// The mount point of the first whole cgroup v2 file system in `mountinfo` (`proc_pid_mountinfo(5)`).

@@ -1,4 +1,4 @@
-//! Containers: creating, starting, executing in, signalling, measuring and removing them.
+//! Containers: creating, starting, executing in, signalling, pausing, limiting, measuring and removing them.
 //!
 //! A container's life follows its policy state. [`create`] takes the permit, makes the init process, which sets itself
 //! up completely and then waits; only then is the permit *done*. [`Container::start`] lets it execute its program. All
@@ -8,6 +8,7 @@
 //! and serves their streams (`tokio::task::spawn_blocking` is such a place).
 
 mod compile;
+mod control;
 mod exec;
 mod mounts;
 pub(crate) mod plan;
@@ -27,6 +28,7 @@ use policy_engine::request::{ContainerMount, CreateContainer, GetProperties, Shu
 use policy_engine::{ContainerId, ExecId, Grant, GuestPath, Permit};
 
 pub use self::compile::PlanError;
+pub use self::control::{PauseError, UpdateError};
 pub use self::exec::ExecError;
 pub use self::mounts::MountError;
 use self::plan::Plan;
@@ -114,12 +116,20 @@ pub enum RemoveError {
 pub struct Container {
     grant: Grant<CreateContainer>,
     init: Process,
-    /// Until it is started.
-    gate: Mutex<Option<Channel>>,
+    life: Mutex<Life>,
     /// Without a process while that is being made.
     execs: Mutex<HashMap<ExecId, Option<Process>>>,
     cgroup: Cgroup,
     unenforced: Vec<Limit>,
+}
+
+/// Where a container is in its life. That it has ended is known of its init.
+#[derive(Debug)]
+enum Life {
+    /// Its init waits for the word on this channel.
+    Created(Channel),
+    Running,
+    Paused,
 }
 
 /// Creates the container that the permit names, on `rootfs`, its mounted root. It waits for [`Container::start`].
@@ -136,7 +146,7 @@ pub fn create(
     match make(launcher, permit.request(), rootfs, options) {
         Ok(made) => Ok(Container {
             init: made.init,
-            gate: Mutex::new(Some(made.gate)),
+            life: Mutex::new(Life::Created(made.gate)),
             execs: Mutex::new(HashMap::new()),
             cgroup: made.cgroup,
             unenforced: made.unenforced,
@@ -254,8 +264,14 @@ impl Container {
     ///
     /// [`StartContainerError`]: it was started before, its program cannot be executed, or it has been killed.
     pub fn start(&self) -> Result<(), StartContainerError> {
-        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let gate = gate.ok_or(StartContainerError::Started)?;
+        let mut life = self.lock_life();
+        let gate = match std::mem::replace(&mut *life, Life::Running) {
+            Life::Created(gate) => gate,
+            other @ (Life::Running | Life::Paused) => {
+                *life = other;
+                return Err(StartContainerError::Started);
+            }
+        };
         execute(&gate).map_err(StartContainerError::Execute)
     }
 

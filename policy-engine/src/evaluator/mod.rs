@@ -116,8 +116,10 @@ impl Evaluator {
     ) -> Result<Decision, Denial> {
         let (amendment, change) = match (point, &mut self.judge) {
             (EnforcementPoint::CreateSandbox, _) => return self.judge_create_sandbox(),
-            // The host can cut the power at any time.
-            (EnforcementPoint::DestroySandbox, _) => return Ok(Decision::by_guest(false)),
+            // The host can stop the processors and cut the power at any time.
+            (EnforcementPoint::ControlContainer | EnforcementPoint::DestroySandbox, _) => {
+                return Ok(Decision::by_guest(false));
+            }
             (_, Judge::Native(native)) => native.judge(point, question)?,
             (_, Judge::Interpreter(interpreter)) => {
                 let (amendment, change) = interpreter.judge(point, question)?;

@@ -86,6 +86,7 @@ questions! {
     HostNetwork(Nothing) = "host_network",
     // No rule of a CCE policy speaks of these.
     CreateSandbox(CreateSandbox<'a>) = "create_sandbox",
+    ControlContainer(Nothing) = "control_container",
     DestroySandbox(Nothing) = "destroy_sandbox",
 }
 

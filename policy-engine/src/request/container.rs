@@ -1,7 +1,7 @@
 //! Containers.
 
 use super::process::texts;
-use super::{EnforcementPoint, Judged, ProcessSpec, Request};
+use super::{EnforcementPoint, Judged, ProcessSpec, Request, Resources};
 use crate::amendment::Amendment;
 use crate::name::ContainerId;
 use crate::path::GuestPath;
@@ -27,21 +27,6 @@ pub struct ContainerMount {
     pub fstype: String,
     /// Options, in order.
     pub options: Vec<String>,
-}
-
-/// Limits of a container; `None` leaves the kernel's default.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Resources {
-    /// Memory, in bytes.
-    pub memory_limit_bytes: Option<u64>,
-    /// CPU time per period, in microseconds.
-    pub cpu_quota_us: Option<u64>,
-    /// The period, in microseconds.
-    pub cpu_period_us: Option<u64>,
-    /// Relative CPU weight, 2 to 262,144 (cgroup v1 shares).
-    pub cpu_shares: Option<u64>,
-    /// The number of processes.
-    pub pids_limit: Option<u64>,
 }
 
 /// Creates a container on a root file system that is mounted.

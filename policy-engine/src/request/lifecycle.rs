@@ -1,6 +1,6 @@
 //! What happens to running containers.
 
-use super::{EnforcementPoint, Judged, ReadRequest, Request};
+use super::{EnforcementPoint, Judged, ReadRequest, Request, Resources};
 use crate::name::{ContainerId, ExecId};
 use crate::question::{self, Question};
 
@@ -75,6 +75,48 @@ impl Judged for ShutdownContainer {
         Question::ShutdownContainer(question::ShutdownContainer { container_id: self.container_id.as_str() })
     }
 }
+
+/// Stops the processes of a container where they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseContainer {
+    /// The container.
+    pub container_id: ContainerId,
+}
+
+/// Lets the processes of a paused container go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumeContainer {
+    /// The container.
+    pub container_id: ContainerId,
+}
+
+/// Changes the limits of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateContainer {
+    /// The container.
+    pub container_id: ContainerId,
+    /// Limits to set; others stay as they are.
+    pub resources: Resources,
+}
+
+/// Requests that the guest allows by itself, whatever the policy is.
+macro_rules! control_container {
+    ($($request:ty)*) => {
+        $(
+            impl Request for $request {
+                const POINT: EnforcementPoint = EnforcementPoint::ControlContainer;
+            }
+
+            impl Judged for $request {
+                fn question(&self) -> Question<'_> {
+                    Question::ControlContainer(question::Nothing {})
+                }
+            }
+        )*
+    };
+}
+
+control_container! { PauseContainer ResumeContainer UpdateContainer }
 
 /// Reads statistics of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

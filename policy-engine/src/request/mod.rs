@@ -8,19 +8,24 @@ mod device;
 mod lifecycle;
 mod overlay;
 mod process;
+mod resources;
 mod sandbox;
 mod scratch;
 
 pub use container::{
-    ContainerKind, ContainerMount, CreateContainer, HUGE_PAGES_DIRECTORY, Resources, SANDBOX_MOUNTS_DIRECTORY,
+    ContainerKind, ContainerMount, CreateContainer, HUGE_PAGES_DIRECTORY, SANDBOX_MOUNTS_DIRECTORY,
 };
 pub use device::{
     BlockSource, DeviceTarget, LayerFilesystem, MountDevice, ParseBlockSourceError, ParseDeviceTargetError,
     UnmountDevice,
 };
-pub use lifecycle::{GetProperties, ShutdownContainer, Signal, SignalContainerProcess};
+pub use lifecycle::{
+    GetProperties, PauseContainer, ResumeContainer, ShutdownContainer, Signal, SignalContainerProcess,
+    UpdateContainer,
+};
 pub use overlay::{MountOverlay, UnmountOverlay};
 pub use process::{CapabilitySets, ExecInContainer, ProcessSpec, Rlimit, TerminalSize, User};
+pub use resources::{IndexList, ParseIndexListError, Resources};
 pub use sandbox::{CreateSandbox, DestroySandbox, Hostname, ParseHostnameError};
 pub use scratch::{ScratchBacking, ScratchMount, ScratchUnmount};
 
@@ -59,6 +64,9 @@ pub enum EnforcementPoint {
     /// Bringing the sandbox up: no rule of the CCE policy speaks of it, a fixed rule of the guest does
     /// (once, before the first container).
     CreateSandbox,
+    /// Pausing, resuming and limiting a container: no rule of the CCE policy speaks of it, and it is always allowed,
+    /// since the host can stop the guest's processors and take its memory.
+    ControlContainer,
     /// Taking the guest down: always allowed, since the host can cut the power.
     DestroySandbox,
 }
@@ -82,6 +90,7 @@ impl EnforcementPoint {
             Self::LoadFragment => "load_fragment",
             Self::LoadTransparencyTrustList => "load_transparency_trust_list",
             Self::CreateSandbox => "create_sandbox",
+            Self::ControlContainer => "control_container",
             Self::DestroySandbox => "destroy_sandbox",
         }
     }

@@ -1,11 +1,13 @@
 //! Limits of a container.
 
 use std::fmt;
+use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use policy_engine::request::Resources;
 
-use super::{Cgroup, CgroupError};
+use super::Cgroup;
 
 /// A resource that can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub enum Limit {
     CpuWeight,
     /// The number of processes.
     Pids,
+    /// The CPUs that may be used.
+    Cpus,
+    /// The memory nodes that may be used.
+    MemoryNodes,
 }
 
 impl fmt::Display for Limit {
@@ -27,42 +33,108 @@ impl fmt::Display for Limit {
             Self::CpuQuota => "cpu quota",
             Self::CpuWeight => "cpu weight",
             Self::Pids => "pids",
+            Self::Cpus => "cpus",
+            Self::MemoryNodes => "memory nodes",
         })
     }
 }
 
-/// The kernel's default period of CPU quotas, in microseconds.
-const CPU_PERIOD_DEFAULT_US: u64 = 100_000;
+/// A limit that could not be set.
+#[derive(Debug)]
+pub(crate) struct NotSet {
+    pub(crate) limit: Limit,
+    pub(crate) source: io::Error,
+    /// Whether those that were set before it are again as they were.
+    pub(crate) undone: bool,
+}
 
-/// Sets the limits, and tells which of them this kernel does not have.
-pub(super) fn apply(cgroup: &Cgroup, resources: &Resources) -> Result<Vec<Limit>, CgroupError> {
+/// What to write for one limit.
+#[derive(Debug, PartialEq, Eq)]
+struct Setting {
+    limit: Limit,
+    unified: (&'static str, String),
+    /// The controller, and in order what to write.
+    legacy: (&'static str, Vec<(&'static str, String)>),
+}
+
+/// Sets the limits, all or none, and tells which of them this kernel does not have.
+pub(super) fn set(cgroup: &Cgroup, resources: &Resources) -> Result<Vec<Limit>, NotSet> {
     let mut unenforced = Vec::new();
-    for (limit, file, value) in settings(resources) {
-        match cgroup.write(file, &value) {
+    let mut former: Vec<(PathBuf, String)> = Vec::new();
+    for setting in settings(resources) {
+        match set_one(cgroup, &setting, &mut former) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => unenforced.push(limit),
-            Err(source) => return Err(CgroupError::Limit { limit, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => unenforced.push(setting.limit),
+            Err(source) => {
+                let undone = former.iter().rev().all(|(file, value)| overwrite(file, value).is_ok());
+                return Err(NotSet { limit: setting.limit, source, undone });
+            }
         }
     }
     Ok(unenforced)
 }
 
-/// The files to write, and what.
-fn settings(resources: &Resources) -> Vec<(Limit, &'static str, String)> {
+/// Sets one limit, where its controller is; each value that is replaced goes into `former`.
+fn set_one(cgroup: &Cgroup, setting: &Setting, former: &mut Vec<(PathBuf, String)>) -> io::Result<()> {
+    let mut replace = |directory: &Path, file: &str, value: &str| {
+        let file = directory.join(file);
+        let old = fs::read_to_string(&file)?.trim_end().to_owned();
+        overwrite(&file, &value.replace(KEPT, old.split(' ').next().unwrap_or("max")))?;
+        former.push((file, old));
+        Ok(())
+    };
+    let (file, value) = &setting.unified;
+    match (replace(&cgroup.path, file, value), cgroup.legacy(setting.legacy.0)) {
+        (Err(error), Some(directory)) if io::Error::kind(&error) == io::ErrorKind::NotFound => {
+            setting.legacy.1.iter().try_for_each(|(file, value)| replace(directory, file, value))
+        }
+        (result, _) => result,
+    }
+}
+
+fn overwrite(file: &Path, value: &str) -> io::Result<()> {
+    io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(file)?, value.as_bytes())
+}
+
+/// Stands for the first word of what a file has.
+const KEPT: &str = "<kept>";
+
+fn settings(resources: &Resources) -> Vec<Setting> {
     let mut settings = Vec::new();
+    let mut add = |limit, unified, controller, legacy| {
+        settings.push(Setting { limit, unified, legacy: (controller, legacy) });
+    };
     if let Some(bytes) = resources.memory_limit_bytes {
-        settings.push((Limit::Memory, "memory.max", bytes.to_string()));
+        let value = bytes.to_string();
+        add(Limit::Memory, ("memory.max", value.clone()), "memory", vec![("memory.limit_in_bytes", value)]);
     }
     if resources.cpu_quota_us.is_some() || resources.cpu_period_us.is_some() {
-        let quota = resources.cpu_quota_us.map_or("max".to_owned(), |quota| quota.to_string());
-        let period = resources.cpu_period_us.unwrap_or(CPU_PERIOD_DEFAULT_US);
-        settings.push((Limit::CpuQuota, "cpu.max", format!("{quota} {period}")));
+        let quota = resources.cpu_quota_us.map(|quota| quota.to_string());
+        let period = resources.cpu_period_us.map(|period| period.to_string());
+        // A period that is not given stays.
+        let words = [Some(quota.clone().unwrap_or(KEPT.to_owned())), period.clone()];
+        let unified = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let legacy = [("cpu.cfs_period_us", period), ("cpu.cfs_quota_us", quota)];
+        let legacy = legacy.into_iter().filter_map(|(file, value)| Some((file, value?))).collect();
+        add(Limit::CpuQuota, ("cpu.max", unified), "cpu", legacy);
     }
     if let Some(shares) = resources.cpu_shares {
-        settings.push((Limit::CpuWeight, "cpu.weight", weight(shares).to_string()));
+        let legacy = vec![("cpu.shares", shares.to_string())];
+        add(Limit::CpuWeight, ("cpu.weight", weight(shares).to_string()), "cpu", legacy);
     }
     if let Some(limit) = resources.pids_limit {
-        settings.push((Limit::Pids, "pids.max", limit.to_string()));
+        let value = limit.to_string();
+        add(Limit::Pids, ("pids.max", value.clone()), "pids", vec![("pids.max", value)]);
+    }
+    let sets = [
+        (Limit::Cpus, "cpuset.cpus", &resources.cpus),
+        (Limit::MemoryNodes, "cpuset.mems", &resources.memory_nodes),
+    ];
+    for (limit, file, set) in sets {
+        if let Some(set) = set {
+            let value = set.to_string();
+            add(limit, (file, value.clone()), "cpuset", vec![(file, value)]);
+        }
     }
     settings
 }
@@ -85,13 +157,12 @@ mod tests {
     #[test]
     fn what_is_not_limited_is_not_written() {
         assert_eq!(settings(&Resources::default()), []);
-        let resources = Resources { cpu_quota_us: Some(50_000), pids_limit: Some(7), ..Resources::default() };
-        assert_eq!(
-            settings(&resources),
-            [
-                (Limit::CpuQuota, "cpu.max", "50000 100000".to_owned()),
-                (Limit::Pids, "pids.max", "7".to_owned())
-            ]
-        );
+        let unified = |resources: Resources| {
+            settings(&resources).into_iter().map(|setting| setting.unified).collect::<Vec<_>>()
+        };
+        let both = Resources { cpu_quota_us: Some(50_000), pids_limit: Some(7), ..Resources::default() };
+        assert_eq!(unified(both), [("cpu.max", "50000".to_owned()), ("pids.max", "7".to_owned())]);
+        let period = Resources { cpu_period_us: Some(20_000), ..Resources::default() };
+        assert_eq!(unified(period), [("cpu.max", "<kept> 20000".to_owned())]);
     }
 }

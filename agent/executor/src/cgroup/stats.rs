@@ -1,6 +1,8 @@
 //! Measurements of a container.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use super::Cgroup;
 
@@ -45,6 +47,10 @@ pub struct MemoryStats {
     pub limit_bytes: Option<u64>,
     /// How often the limit was hit.
     pub limit_hits: u64,
+    /// How many processes were killed for want of memory.
+    pub oom_kills: u64,
+    /// Swapped out, in bytes.
+    pub swap_bytes: u64,
     /// The kernel's detailed numbers, by its names.
     pub details: BTreeMap<String, u64>,
 }
@@ -75,27 +81,90 @@ pub struct IoStats {
     pub writes: u64,
 }
 
-/// Reads what there is.
+/// Reads what there is, of each controller where it is.
 pub(super) fn read(cgroup: &Cgroup) -> Stats {
-    let text = |file: &str| cgroup.read(file).ok();
-    let number = |file: &str| text(file).and_then(|text| text.trim().parse().ok());
-    let memory = number("memory.current").map(|usage_bytes| MemoryStats {
-        usage_bytes,
-        peak_bytes: number("memory.peak").unwrap_or(usage_bytes),
-        limit_bytes: number("memory.max"),
-        limit_hits: text("memory.events").and_then(|text| flat(&text).remove("max")).unwrap_or_default(),
-        details: text("memory.stat").map(|text| flat(&text)).unwrap_or_default(),
-    });
+    let unified = Files(&cgroup.path);
+    let legacy = |controller| cgroup.legacy(controller).map(Files);
+    let mut cpu = unified.text("cpu.stat").map(|text| cpu(&text)).unwrap_or_default();
+    if let Some(files) = legacy("cpu") {
+        files.add_throttling(&mut cpu);
+    }
     Stats {
-        cpu: text("cpu.stat").map(|text| cpu(&text)).unwrap_or_default(),
-        memory,
-        pids: number("pids.current").map(|current| PidsStats { current, limit: number("pids.max") }),
-        io: text("io.stat").map(|text| text.lines().filter_map(io).collect()).unwrap_or_default(),
+        cpu,
+        memory: unified.memory().or_else(|| legacy("memory")?.legacy_memory()),
+        pids: unified.pids().or_else(|| legacy("pids")?.pids()),
+        io: unified.text("io.stat").map(|text| text.lines().filter_map(io).collect()).unwrap_or_default(),
     }
 }
 
+/// The files of one directory.
+struct Files<'a>(&'a Path);
+
+impl Files<'_> {
+    fn text(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.0.join(file)).ok()
+    }
+
+    fn number(&self, file: &str) -> Option<u64> {
+        self.text(file)?.trim().parse().ok()
+    }
+
+    fn flat(&self, file: &str) -> BTreeMap<String, u64> {
+        self.text(file).map(|text| flat(&text)).unwrap_or_default()
+    }
+
+    fn pids(&self) -> Option<PidsStats> {
+        let current = self.number("pids.current")?;
+        Some(PidsStats { current, limit: self.number("pids.max") })
+    }
+
+    fn memory(&self) -> Option<MemoryStats> {
+        let usage_bytes = self.number("memory.current")?;
+        let mut events = self.flat("memory.events");
+        Some(MemoryStats {
+            usage_bytes,
+            peak_bytes: self.number("memory.peak").unwrap_or(usage_bytes),
+            limit_bytes: self.number("memory.max"),
+            limit_hits: events.remove("max").unwrap_or_default(),
+            oom_kills: events.remove("oom_kill").unwrap_or_default(),
+            swap_bytes: self.number("memory.swap.current").unwrap_or_default(),
+            details: self.flat("memory.stat"),
+        })
+    }
+
+    fn legacy_memory(&self) -> Option<MemoryStats> {
+        let usage_bytes = self.number("memory.usage_in_bytes")?;
+        let mut details = self.flat("memory.stat");
+        Some(MemoryStats {
+            usage_bytes,
+            peak_bytes: self.number("memory.max_usage_in_bytes").unwrap_or(usage_bytes),
+            limit_bytes: self.number("memory.limit_in_bytes").filter(|limit| *limit < LEGACY_UNLIMITED),
+            limit_hits: self.number("memory.failcnt").unwrap_or_default(),
+            oom_kills: self.flat("memory.oom_control").remove("oom_kill").unwrap_or_default(),
+            swap_bytes: details.get("swap").copied().unwrap_or_default(),
+            // By the name that version 2 has for it.
+            details: {
+                let cache = details.get("cache").copied();
+                details.extend(cache.map(|bytes| ("file".to_owned(), bytes)));
+                details
+            },
+        })
+    }
+
+    fn add_throttling(&self, cpu: &mut CpuStats) {
+        let numbers = self.flat("cpu.stat");
+        let number = |key: &str| numbers.get(key).copied().unwrap_or_default();
+        cpu.periods = number("nr_periods");
+        cpu.throttled_periods = number("nr_throttled");
+        cpu.throttled_us = number("throttled_time").checked_div(1000).unwrap_or_default();
+    }
+}
+
+/// From here on a limit of version 1 is none: the most pages that it can count, on any architecture.
+const LEGACY_UNLIMITED: u64 = 1 << 62;
+
 /// The numbers of a flat keyed file.
-fn flat(text: &str) -> BTreeMap<String, u64> {
+pub(super) fn flat(text: &str) -> BTreeMap<String, u64> {
     let pair = |line: &str| {
         let (key, value) = line.split_once(' ')?;
         Some((key.to_owned(), value.parse().ok()?))

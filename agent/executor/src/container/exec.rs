@@ -1,14 +1,13 @@
 //! Further processes in a container.
 
 use std::os::fd::AsFd as _;
-use std::sync::PoisonError;
 
 use policy_engine::Permit;
 use policy_engine::request::ExecInContainer;
 
 use super::plan::Plan;
 use super::spawn::{Failed, Remnant, execute, spawn};
-use super::{Container, PlanError, Process, SpawnError, compile};
+use super::{Container, Life, PlanError, Process, SpawnError, compile};
 use crate::launcher::Launcher;
 
 /// The most processes that are executed in a container and not [forgotten](Container::forget).
@@ -23,6 +22,9 @@ pub enum ExecError {
     /// The container was not started, or has ended.
     #[error("the container is not running")]
     NotRunning,
+    /// The container is paused: a new process would be born stopped.
+    #[error("the container is paused")]
+    Paused,
     /// The id is in use.
     #[error("the container has a process of this id")]
     Exists,
@@ -74,9 +76,13 @@ impl Container {
         if request.container_id != *self.id() {
             return Err(ExecError::OtherContainer);
         }
-        let waiting = self.gate.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        if waiting || self.init.try_status().is_some() {
+        if self.init.try_status().is_some() {
             return Err(ExecError::NotRunning);
+        }
+        match *self.lock_life() {
+            Life::Running => {}
+            Life::Paused => return Err(ExecError::Paused),
+            Life::Created(_) => return Err(ExecError::NotRunning),
         }
         let mut execs = self.lock_execs();
         if execs.contains_key(&request.exec_id) {

@@ -7,7 +7,7 @@ use policy_engine::Permit;
 use policy_engine::request::{Signal, SignalContainerProcess};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::Container;
+use super::{Container, Life};
 use crate::sys::signals;
 
 /// Why a signal was not sent.
@@ -51,9 +51,21 @@ impl Container {
         match (request.all, request.signal) {
             (false, signal) => process.exit().send(signal),
             (true, Signal::KILL) => self.cgroup.kill(),
-            (true, signal) => self.cgroup.with_each_frozen(|pid| send(pid, signal)),
+            (true, signal) => self.send_to_all(signal),
         }
         .map_err(SignalError::Send)
+    }
+
+    /// Sends a signal to every process while none of them runs. In a paused container they take it when they go on.
+    fn send_to_all(&self, signal: Signal) -> io::Result<()> {
+        let life = self.lock_life();
+        if matches!(*life, Life::Paused) {
+            return self.cgroup.for_each(|pid| send(pid, signal));
+        }
+        self.cgroup.freeze()?;
+        let sent = self.cgroup.for_each(|pid| send(pid, signal));
+        self.cgroup.thaw()?;
+        sent
     }
 }
 

@@ -137,7 +137,8 @@ pub(super) fn spawn(
     drop(registration);
     drop(theirs);
 
-    match follow(&exit, &ours, streams) {
+    let adopted = cgroup.adopt(pid).map_err(SpawnError::Prepare);
+    match adopted.and_then(|()| follow(&exit, &ours, streams)) {
         Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
         Err(error) => Err(Failed { error, remnant: Remnant::Child(exit) }),
     }

@@ -116,7 +116,7 @@ fn failed_exec() {
     guest.remove(container);
 }
 
-fn signal(guest: &Guest, container: &executor::container::Container, signal: u32, all: bool) {
+pub(crate) fn signal(guest: &Guest, container: &executor::container::Container, signal: u32, all: bool) {
     let request = SignalContainerProcess {
         container_id: container.id().clone(),
         exec_id: None,

@@ -13,6 +13,7 @@
     reason = "tests fail by panicking and say what they skip"
 )]
 
+mod control;
 mod death;
 mod guest;
 mod isolation;
@@ -45,7 +46,7 @@ fn main() {
     };
     let conclusion = libtest_mimic::run(
         &arguments,
-        trials(&[lifecycle::TESTS, streams::TESTS, isolation::TESTS, mounts::TESTS]),
+        trials(&[lifecycle::TESTS, control::TESTS, streams::TESTS, isolation::TESTS, mounts::TESTS]),
     );
     // These kill the launcher that the others share, and each other's.
     arguments.test_threads = Some(1);

@@ -1,0 +1,104 @@
+//! The directory of all containers' cgroups: one of this agent's own, so that neither another agent of a developer's
+//! machine nor what one left behind is in the way.
+//!
+//! An agent holds a lock on its directory as long as it lives. One that nobody holds was left behind, and goes.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+
+use super::legacy::Hierarchy;
+use super::{NESTING_MAX, remove_tree};
+
+const PREFIX: &str = "cce-";
+/// Attempts to make the directory and lock it before somebody takes it for one that was left behind.
+const ATTEMPTS: u32 = 8;
+
+#[derive(Debug)]
+struct Parent {
+    name: String,
+    /// Locked.
+    _directory: OwnedFd,
+}
+
+static PARENT: Mutex<Option<Parent>> = Mutex::new(None);
+
+/// The name of this agent's directory in each hierarchy. The first call makes it below `base`, the hierarchy of
+/// version 2, and removes what agents that are gone have left.
+pub(super) fn claim(base: &Path, legacy: &[Hierarchy]) -> io::Result<String> {
+    let mut parent = PARENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(Parent { name, .. }) = &*parent {
+        return Ok(name.clone());
+    }
+    // What cannot be removed is in nobody's way.
+    let _ = remove_abandoned(base, legacy);
+    let number = getrandom::u64().map_err(io::Error::other)?;
+    let name = format!("{PREFIX}{number:016x}");
+    let directory = make(&base.join(&name))?;
+    *parent = Some(Parent { name: name.clone(), _directory: directory });
+    Ok(name)
+}
+
+/// Makes and locks a directory.
+fn make(path: &Path) -> io::Result<OwnedFd> {
+    for _ in 0..ATTEMPTS {
+        fs::create_dir(path)?;
+        // Another agent may have removed it before it was locked.
+        if let Some(directory) = lock(path)?.filter(|_| path.exists()) {
+            return Ok(directory);
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// Locks a directory; `None` when somebody holds the lock, or it is gone.
+fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(directory) = rustix::fs::open(path, flags, Mode::empty()) else { return Ok(None) };
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(directory)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Removes the directories of agents that are gone. One in which processes run stays.
+fn remove_abandoned(base: &Path, legacy: &[Hierarchy]) -> io::Result<()> {
+    for entry in fs::read_dir(base)? {
+        let name = entry?.file_name();
+        if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        if let Ok(Some(_held)) = lock(&base.join(&name)) {
+            for hierarchy in legacy {
+                let _ = remove_tree(&hierarchy.mount.join(&name), NESTING_MAX);
+            }
+            let _ = remove_tree(&base.join(&name), NESTING_MAX);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_holds_is_removed() {
+        let base = tempfile::TempDir::new().unwrap();
+        let path = |name: &str| base.path().join(name);
+        let held = make(&path("cce-held")).unwrap();
+        fs::create_dir(path("other")).unwrap();
+        fs::create_dir_all(path("cce-left/container")).unwrap();
+        remove_abandoned(base.path(), &[]).unwrap();
+        assert!(path("cce-held").exists() && path("other").exists());
+        assert!(!path("cce-left").exists());
+        drop(held);
+        remove_abandoned(base.path(), &[]).unwrap();
+        assert!(!path("cce-held").exists());
+    }
+}
