@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::boot::Booted;
-use crate::decision::{Guest, Worker};
+use crate::decision::{Guest, OomEvents, Worker};
 use crate::telemetry::{self, HOST};
 use crate::{transport, workload};
 
@@ -37,14 +37,15 @@ pub(crate) fn run(booted: Booted) -> Result<Grant<DestroySandbox>, ServeError> {
 
 async fn serve(booted: Booted) -> Result<Grant<DestroySandbox>, ServeError> {
     let Booted { config, engine, launcher, security_context, reports, policy } = booted;
-    let guest = Guest::new(engine, launcher, security_context);
+    let (oom_events, oom_receiver) = OomEvents::channel();
+    let guest = Guest::new(engine, launcher, security_context, oom_events);
     let processes = guest.processes();
     let worker = Worker::start(guest, tokio::runtime::Handle::current()).map_err(ServeError::Worker)?;
     tokio::spawn(reap(signal(SignalKind::child()).map_err(ServeError::Reaper)?, worker.clone()));
     workload::open(config.workload_api, reports, policy).await.map_err(ServeError::Workload)?;
 
     let (shutdown, mut destroyed) = mpsc::channel(1);
-    let mut server = transport::open(&config.server_address, worker, processes, shutdown)
+    let mut server = transport::open(&config.server_address, worker, processes, oom_receiver, shutdown)
         .await
         .map_err(ServeError::Transport)?;
     let resident_kib = telemetry::resident_kib().unwrap_or(0);

@@ -4,6 +4,7 @@ use executor::container::CreateOptions;
 use executor::{layers, mounts, scratch};
 use policy_engine::request::{CreateContainer, MountDevice, MountOverlay, ScratchMount};
 
+use super::control::log_unenforced;
 use super::{Guest, OperationError};
 use crate::inventory::{Foundation, ProcessKey, Resident};
 use crate::request::ContainerPlan;
@@ -94,6 +95,7 @@ impl Guest {
         let options = CreateOptions { extra_env: vec![context], ..CreateOptions::default() };
         let container = executor::container::create(&self.launcher, permit, overlay.root(), &options)
             .map_err(OperationError::Create)?;
+        log_unenforced(&container, container.unenforced_limits());
         let Foundation { layers, scratch, overlay } = std::mem::take(foundation);
         let Some(overlay) = overlay else {
             return Err(OperationError::State { needed: "a container needs a root file system" });

@@ -5,7 +5,7 @@ use executor::launcher::Launcher;
 use policy_engine::request::{CreateSandbox, DestroySandbox};
 use policy_engine::{Engine, Grant};
 
-use super::OperationError;
+use super::{OomEvents, OperationError};
 use crate::inventory::{Inventory, Processes};
 
 /// The policy, the inventory, and the hands that change the one as the other allows.
@@ -14,11 +14,19 @@ pub(crate) struct Guest {
     pub(super) launcher: Launcher,
     pub(super) security_context: SecurityContext,
     pub(super) inventory: Inventory,
+    /// As long as there is a sandbox to tell of, or to come.
+    pub(super) oom_events: Option<OomEvents>,
 }
 
 impl Guest {
-    pub(crate) fn new(engine: Engine, launcher: Launcher, security_context: SecurityContext) -> Self {
-        Self { engine, launcher, security_context, inventory: Inventory::default() }
+    pub(crate) fn new(
+        engine: Engine,
+        launcher: Launcher,
+        security_context: SecurityContext,
+        oom_events: OomEvents,
+    ) -> Self {
+        let (inventory, oom_events) = (Inventory::default(), Some(oom_events));
+        Self { engine, launcher, security_context, inventory, oom_events }
     }
 
     /// The processes of the guest, to be read while changes go on.
@@ -42,6 +50,8 @@ impl Guest {
     pub(crate) fn destroy_sandbox(&mut self) -> Result<Grant<DestroySandbox>, OperationError> {
         let granted = self.engine.decide(DestroySandbox)?.done();
         self.inventory.sandbox = None;
+        // Whoever waits for an event is told that none will come.
+        self.oom_events = None;
         Ok(granted)
     }
 }

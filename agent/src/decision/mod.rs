@@ -4,6 +4,7 @@
 //! Changes run one at a time on a thread of their own ([`Worker`]). A host that gives up waiting does not
 //! cancel anything: what was begun is finished or undone.
 
+mod control;
 mod create_container;
 mod guest;
 mod processes;
@@ -16,6 +17,7 @@ use policy_engine::Refusal;
 
 use crate::inventory::LayerConflict;
 
+pub(crate) use control::{OomEvents, OomReceiver};
 pub(crate) use guest::Guest;
 pub(crate) use worker::{Overloaded, Worker};
 
@@ -61,6 +63,10 @@ pub(crate) enum OperationError {
     Start(#[source] containers::StartContainerError),
     #[error("cannot execute the process")]
     Exec(#[source] containers::ExecError),
+    #[error("cannot pause or resume the container")]
+    Pause(#[source] containers::PauseError),
+    #[error("cannot change the container's limits")]
+    Update(#[source] containers::UpdateError),
     #[error("cannot send the signal")]
     Signal(#[source] containers::SignalError),
     #[error("cannot read the statistics")]

@@ -12,7 +12,12 @@ use crate::inventory::{EXECS_MAX, ProcessKey, Resident};
 impl Guest {
     /// Starts a container that was created.
     pub(crate) fn start_container(&mut self, id: &ContainerId) -> Result<(), OperationError> {
-        self.container(id)?.start().map_err(OperationError::Start)
+        let container = self.container(id)?;
+        container.start().map_err(OperationError::Start)?;
+        if let Some(events) = &self.oom_events {
+            events.watch(container);
+        }
+        Ok(())
     }
 
     /// Starts another process in a running container.
@@ -83,7 +88,7 @@ impl Guest {
         Ok(())
     }
 
-    fn container(&self, id: &ContainerId) -> Result<&Container, OperationError> {
+    pub(super) fn container(&self, id: &ContainerId) -> Result<&Container, OperationError> {
         self.resident(id).map(|resident| &resident.container)
     }
 

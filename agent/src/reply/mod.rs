@@ -4,7 +4,7 @@ mod stats;
 
 use std::error::Error;
 
-use executor::container::{ExecError, StartContainerError};
+use executor::container::{ExecError, PauseError, StartContainerError};
 use executor::layers::MountDeviceError;
 use policy_engine::Refusal;
 use ttrpc::{Code, get_status};
@@ -65,7 +65,10 @@ fn operation_code(error: &OperationError) -> Code {
         OperationError::Exists { .. } | OperationError::LayerConflict(_) => Code::ALREADY_EXISTS,
         OperationError::State { .. }
         | OperationError::Start(StartContainerError::Started)
-        | OperationError::Exec(ExecError::NotRunning) => Code::FAILED_PRECONDITION,
+        | OperationError::Exec(ExecError::NotRunning | ExecError::Paused)
+        | OperationError::Pause(PauseError::NotRunning | PauseError::Paused | PauseError::NotPaused)
+        // What the limits are is the host's doing.
+        | OperationError::Update(_) => Code::FAILED_PRECONDITION,
         OperationError::MountDevice { source: MountDeviceError::RootHashMismatch(_), .. } => Code::DATA_LOSS,
         // What a disk looks like is the host's doing.
         OperationError::MountDevice { .. } => Code::FAILED_PRECONDITION,
@@ -78,6 +81,7 @@ fn operation_code(error: &OperationError) -> Code {
         | OperationError::Create(_)
         | OperationError::Start(StartContainerError::Execute(_))
         | OperationError::Exec(_)
+        | OperationError::Pause(_)
         | OperationError::Signal(_)
         | OperationError::Stats(_)
         | OperationError::Remove(_) => Code::INTERNAL,

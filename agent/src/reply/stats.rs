@@ -55,6 +55,7 @@ fn memory(stats: &Stats) -> MemoryStats {
             ..Default::default()
         })
         .into(),
+        swap_usage: Some(MemoryData { usage: memory.swap_bytes, ..Default::default() }).into(),
         use_hierarchy: true,
         stats: memory.details.clone(),
         ..Default::default()

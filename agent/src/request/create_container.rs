@@ -1,7 +1,7 @@
 //! Containers.
 
 use policy_engine::request::{
-    ContainerKind, ContainerMount, CreateContainer, Hostname, MountDevice, MountOverlay, Resources,
+    ContainerKind, ContainerMount, CreateContainer, Hostname, IndexList, MountDevice, MountOverlay, Resources,
     ScratchMount,
 };
 use policy_engine::{ContainerId, GuestPath};
@@ -179,7 +179,7 @@ fn paths(field: &'static str, texts: &[String]) -> Result<Vec<GuestPath>, Reques
 
 /// Limits. Device rules are left out: the guest has one fixed list of devices, stricter than any that a
 /// host sends.
-fn resources(resources: &oci::LinuxResources) -> Result<Resources, RequestError> {
+pub(super) fn resources(resources: &oci::LinuxResources) -> Result<Resources, RequestError> {
     refuse(resources.Network.is_some(), "OCI.Linux.Resources.Network", "not offered")?;
     refuse(!resources.HugepageLimits.is_empty(), "OCI.Linux.Resources.HugepageLimits", "not offered")?;
     if let Some(io) = resources.BlockIO.as_ref() {
@@ -193,5 +193,13 @@ fn resources(resources: &oci::LinuxResources) -> Result<Resources, RequestError>
         cpu_period_us: cpu.map(|cpu| cpu.Period).filter(|period| *period != 0),
         cpu_shares: cpu.map(|cpu| cpu.Shares).filter(|shares| *shares != 0),
         pids_limit: resources.Pids.as_ref().and_then(|pids| positive(pids.Limit)),
+        cpus: index_list("OCI.Linux.Resources.CPU.Cpus", cpu.map(|cpu| cpu.Cpus.as_str()))?,
+        memory_nodes: index_list("OCI.Linux.Resources.CPU.Mems", cpu.map(|cpu| cpu.Mems.as_str()))?,
     })
+}
+
+fn index_list(field: &'static str, text: Option<&str>) -> Result<Option<IndexList>, RequestError> {
+    let text = text.filter(|text| !text.is_empty());
+    let expected = "numbers and ranges such as `0-3,7`";
+    text.map(|text| text.parse().map_err(|_| RequestError::Value { field, expected })).transpose()
 }

@@ -3,6 +3,7 @@
 //! Pure: no policy, no kernel. A field that the guest does not honour is an error when it is set, because
 //! the host could otherwise believe, or make a reader of its logs believe, that it took effect.
 
+mod control;
 mod create_container;
 mod process;
 mod sandbox;
@@ -13,6 +14,7 @@ use policy_engine::path::ParsePathError;
 use policy_engine::{ContainerId, ExecId};
 use proto::kata::agent;
 
+pub(crate) use control::{pause, resume, update};
 pub(crate) use create_container::ContainerPlan;
 pub(crate) use process::{exec, terminal_size};
 pub(crate) use sandbox::create_sandbox;

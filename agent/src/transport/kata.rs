@@ -5,16 +5,17 @@ use policy_engine::request::{DestroySandbox, Signal, SignalContainerProcess};
 use policy_engine::{ContainerId, Grant};
 use proto::kata::agent::{
     AgentDetails, CloseStdinRequest, CreateContainerRequest, CreateSandboxRequest, DestroySandboxRequest,
-    ExecProcessRequest, GuestDetailsRequest, GuestDetailsResponse, ReadStreamRequest, ReadStreamResponse,
-    RemoveContainerRequest, SignalProcessRequest, StartContainerRequest, StatsContainerRequest,
-    StatsContainerResponse, TtyWinResizeRequest, WaitProcessRequest, WaitProcessResponse, WriteStreamRequest,
-    WriteStreamResponse,
+    ExecProcessRequest, GetOOMEventRequest, GuestDetailsRequest, GuestDetailsResponse, OOMEvent,
+    PauseContainerRequest, ReadStreamRequest, ReadStreamResponse, RemoveContainerRequest,
+    ResumeContainerRequest, SignalProcessRequest, StartContainerRequest, StatsContainerRequest,
+    StatsContainerResponse, TtyWinResizeRequest, UpdateContainerRequest, WaitProcessRequest,
+    WaitProcessResponse, WriteStreamRequest, WriteStreamResponse,
 };
 use proto::kata::{Empty, agent_ttrpc};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use ttrpc::r#async::TtrpcContext;
 
-use crate::decision::{Guest, OperationError, Worker};
+use crate::decision::{Guest, OomReceiver, OperationError, Worker};
 use crate::inventory::{ProcessKey, Processes};
 use crate::reply::{self, Failure};
 use crate::request::{self, ContainerPlan, RequestError};
@@ -26,12 +27,19 @@ pub(crate) type Shutdown = mpsc::Sender<Grant<DestroySandbox>>;
 pub(crate) struct KataService {
     worker: Worker,
     processes: Processes,
+    /// One caller at a time waits for an event; others queue.
+    oom_events: Mutex<OomReceiver>,
     shutdown: Shutdown,
 }
 
 impl KataService {
-    pub(crate) fn new(worker: Worker, processes: Processes, shutdown: Shutdown) -> Self {
-        Self { worker, processes, shutdown }
+    pub(crate) fn new(
+        worker: Worker,
+        processes: Processes,
+        oom_events: OomReceiver,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self { worker, processes, oom_events: Mutex::new(oom_events), shutdown }
     }
 
     /// Queues a change and waits for its outcome.
@@ -173,6 +181,42 @@ impl agent_ttrpc::AgentService for KataService {
         message: WaitProcessRequest,
     ) -> ttrpc::Result<WaitProcessResponse> {
         Ok(self.wait(&message).await?)
+    }
+
+    async fn pause_container(
+        &self,
+        _: &TtrpcContext,
+        message: PauseContainerRequest,
+    ) -> ttrpc::Result<Empty> {
+        let request = request::pause(&message).map_err(Failure::from)?;
+        self.change(move |guest| guest.pause(request)).await?;
+        Ok(Empty::new())
+    }
+
+    async fn resume_container(
+        &self,
+        _: &TtrpcContext,
+        message: ResumeContainerRequest,
+    ) -> ttrpc::Result<Empty> {
+        let request = request::resume(&message).map_err(Failure::from)?;
+        self.change(move |guest| guest.resume(request)).await?;
+        Ok(Empty::new())
+    }
+
+    async fn update_container(
+        &self,
+        _: &TtrpcContext,
+        message: UpdateContainerRequest,
+    ) -> ttrpc::Result<Empty> {
+        let request = request::update(&message).map_err(Failure::from)?;
+        self.change(move |guest| guest.update(request)).await?;
+        Ok(Empty::new())
+    }
+
+    async fn get_oom_event(&self, _: &TtrpcContext, _: GetOOMEventRequest) -> ttrpc::Result<OOMEvent> {
+        let container = self.oom_events.lock().await.recv().await;
+        let container = container.ok_or(OperationError::NotFound { what: "sandbox" }).map_err(Failure::from)?;
+        Ok(OOMEvent { container_id: container.to_string(), ..Default::default() })
     }
 
     async fn stats_container(

@@ -11,7 +11,7 @@ use proto::kata::{agent_ttrpc, health_ttrpc};
 use std::sync::Arc;
 use ttrpc::r#async::Server;
 
-use crate::decision::Worker;
+use crate::decision::{OomReceiver, Worker};
 use crate::inventory::Processes;
 
 use admission::Admission;
@@ -26,7 +26,6 @@ pub(crate) const UNSERVED: &[(&str, &str)] = &[
     ("GetDiagnosticData", NOT_SERVED),
     ("GetIPTables", NOT_SERVED),
     ("GetMetrics", NOT_SERVED),
-    ("GetOOMEvent", NOT_SERVED),
     ("GetVolumeStats", NOT_SERVED),
     ("ListInterfaces", NOT_SERVED),
     ("ListRoutes", NOT_SERVED),
@@ -34,15 +33,12 @@ pub(crate) const UNSERVED: &[(&str, &str)] = &[
     ("MemAgentMemcgSet", NOT_SERVED),
     ("MemHotplugByProbe", NOT_SERVED),
     ("OnlineCPUMem", NOT_SERVED),
-    ("PauseContainer", NOT_SERVED),
     ("RemoveStaleVirtiofsShareMounts", NOT_SERVED),
     ("ReseedRandomDev", NOT_SERVED),
     ("ResizeVolume", NOT_SERVED),
-    ("ResumeContainer", NOT_SERVED),
     ("SetGuestDateTime", NOT_SERVED),
     ("SetIPTables", NOT_SERVED),
     ("SetPolicy", "the policy is the one in HOST_DATA and cannot be replaced while the guest runs"),
-    ("UpdateContainer", NOT_SERVED),
     ("UpdateEphemeralMounts", NOT_SERVED),
     ("UpdateInterface", NOT_SERVED),
     ("UpdateRoutes", NOT_SERVED),
@@ -60,10 +56,12 @@ pub(crate) async fn open(
     address: &ServerAddress,
     worker: Worker,
     processes: Processes,
+    oom_events: OomReceiver,
     shutdown: Shutdown,
 ) -> Result<Server, OpenError> {
     let admission = Admission::new();
-    let agent = agent_ttrpc::create_agent_service(Arc::new(KataService::new(worker, processes, shutdown)));
+    let service = KataService::new(worker, processes, oom_events, shutdown);
+    let agent = agent_ttrpc::create_agent_service(Arc::new(service));
     let health = health_ttrpc::create_health(Arc::new(health::Health));
     let mut server = Server::new()
         .add_listener(listener::bind(address).map_err(OpenError::Bind)?)

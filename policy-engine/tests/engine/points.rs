@@ -6,8 +6,8 @@ use crate::fixture::{
 };
 use policy_engine::request::{
     ContainerMount, CreateContainer, CreateSandbox, DestroySandbox, ExecInContainer, GetProperties,
-    MountOverlay, ScratchBacking, ScratchMount, ScratchUnmount, ShutdownContainer, UnmountDevice,
-    UnmountOverlay,
+    MountOverlay, PauseContainer, Resources, ResumeContainer, ScratchBacking, ScratchMount, ScratchUnmount,
+    ShutdownContainer, UnmountDevice, UnmountOverlay, UpdateContainer,
 };
 use policy_engine::{Engine, Refusal};
 
@@ -221,6 +221,22 @@ fn the_sandbox_is_created_once_and_first() {
     assert_eq!(denied(&with_overlay("web"), create()), ["containers exist already"]);
     assert_eq!(denied(&with_container("web"), create()), ["containers exist already"]);
     does(&engine, DestroySandbox);
+}
+
+#[test]
+fn what_the_host_can_do_anyway_needs_no_rule() {
+    let container_id = || "c1".parse().unwrap();
+    let engine = Engine::load(b"package policy\napi_version := \"0.10.0\"\n").unwrap();
+    does(&engine, PauseContainer { container_id: container_id() });
+    does(&engine, ResumeContainer { container_id: container_id() });
+    does(&engine, UpdateContainer { container_id: container_id(), resources: Resources::default() });
+    // But it is a change like any other: one at a time, and none in a poisoned guest.
+    let outstanding = engine.decide(PauseContainer { container_id: container_id() }).unwrap();
+    let second = engine.decide(ResumeContainer { container_id: container_id() });
+    assert!(matches!(second, Err(Refusal::Busy)));
+    outstanding.unknown();
+    let third = engine.decide(PauseContainer { container_id: container_id() });
+    assert!(matches!(third, Err(Refusal::Poisoned)));
 }
 
 #[test]
