@@ -60,8 +60,7 @@ impl Guest {
     /// Changes a container's limits.
     pub(crate) fn update(&mut self, request: UpdateContainer) -> Result<(), OperationError> {
         let container = self.container(&request.container_id)?;
-        let unenforced =
-            container.update(self.engine.decide(request)?).map_err(OperationError::Update)?;
+        let unenforced = container.update(self.engine.decide(request)?).map_err(OperationError::Update)?;
         log_unenforced(container, &unenforced);
         Ok(())
     }

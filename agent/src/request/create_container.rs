@@ -1,8 +1,8 @@
 //! Containers.
 
 use policy_engine::request::{
-    ContainerKind, ContainerMount, CreateContainer, Hostname, IndexList, MountDevice, MountOverlay, Resources,
-    ScratchMount,
+    ContainerKind, ContainerMount, CreateContainer, Hostname, IndexList, MountDevice, MountOverlay,
+    Resources, ScratchMount,
 };
 use policy_engine::{ContainerId, GuestPath};
 use proto::kata::agent::CreateContainerRequest;

@@ -215,7 +215,8 @@ impl agent_ttrpc::AgentService for KataService {
 
     async fn get_oom_event(&self, _: &TtrpcContext, _: GetOOMEventRequest) -> ttrpc::Result<OOMEvent> {
         let container = self.oom_events.lock().await.recv().await;
-        let container = container.ok_or(OperationError::NotFound { what: "sandbox" }).map_err(Failure::from)?;
+        let container =
+            container.ok_or(OperationError::NotFound { what: "sandbox" }).map_err(Failure::from)?;
         Ok(OOMEvent { container_id: container.to_string(), ..Default::default() })
     }
 

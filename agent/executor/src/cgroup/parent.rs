@@ -21,25 +21,30 @@ const ATTEMPTS: u32 = 8;
 #[derive(Debug)]
 struct Parent {
     name: String,
-    /// Locked.
-    _directory: OwnedFd,
+    /// Locked, one in each hierarchy.
+    _directories: Vec<OwnedFd>,
 }
 
 static PARENT: Mutex<Option<Parent>> = Mutex::new(None);
 
-/// The name of this agent's directory in each hierarchy. The first call makes it below `base`, the hierarchy of
-/// version 2, and removes what agents that are gone have left.
+/// The name of this agent's directory in each hierarchy. The first call makes it, below `base` for version 2, and
+/// removes what agents that are gone have left.
 pub(super) fn claim(base: &Path, legacy: &[Hierarchy]) -> io::Result<String> {
     let mut parent = PARENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(Parent { name, .. }) = &*parent {
         return Ok(name.clone());
     }
-    // What cannot be removed is in nobody's way.
-    let _ = remove_abandoned(base, legacy);
+    let legacy = legacy.iter().map(|hierarchy| hierarchy.mount.as_path());
+    for mount in legacy.clone().chain([base]) {
+        // What cannot be removed is in nobody's way.
+        let _ = remove_abandoned(mount);
+    }
     let number = getrandom::u64().map_err(io::Error::other)?;
     let name = format!("{PREFIX}{number:016x}");
-    let directory = make(&base.join(&name))?;
-    *parent = Some(Parent { name: name.clone(), _directory: directory });
+    let mut directories = vec![make(&base.join(&name))?];
+    // Where one cannot be made, no limit holds, and each container says so.
+    directories.extend(legacy.filter_map(|mount| make(&mount.join(&name)).ok()));
+    *parent = Some(Parent { name: name.clone(), _directories: directories });
     Ok(name)
 }
 
@@ -67,17 +72,15 @@ fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Removes the directories of agents that are gone. One in which processes run stays.
-fn remove_abandoned(base: &Path, legacy: &[Hierarchy]) -> io::Result<()> {
-    for entry in fs::read_dir(base)? {
+fn remove_abandoned(mount: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(mount)? {
         let name = entry?.file_name();
         if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             continue;
         }
-        if let Ok(Some(_held)) = lock(&base.join(&name)) {
-            for hierarchy in legacy {
-                let _ = remove_tree(&hierarchy.mount.join(&name), NESTING_MAX);
-            }
-            let _ = remove_tree(&base.join(&name), NESTING_MAX);
+        let path = mount.join(&name);
+        if let Ok(Some(_held)) = lock(&path) {
+            let _ = remove_tree(&path, NESTING_MAX);
         }
     }
     Ok(())
@@ -94,11 +97,11 @@ mod tests {
         let held = make(&path("cce-held")).unwrap();
         fs::create_dir(path("other")).unwrap();
         fs::create_dir_all(path("cce-left/container")).unwrap();
-        remove_abandoned(base.path(), &[]).unwrap();
+        remove_abandoned(base.path()).unwrap();
         assert!(path("cce-held").exists() && path("other").exists());
         assert!(!path("cce-left").exists());
         drop(held);
-        remove_abandoned(base.path(), &[]).unwrap();
+        remove_abandoned(base.path()).unwrap();
         assert!(!path("cce-held").exists());
     }
 }

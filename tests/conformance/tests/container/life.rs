@@ -1,6 +1,12 @@
 //! The life of a container, as an honest host leads it.
 
-use proto::kata::agent::{CloseStdinRequest, StatsContainerRequest, StatsContainerResponse};
+use proto::kata::agent::{
+    CloseStdinRequest, GetOOMEventRequest, OOMEvent, PauseContainerRequest, ResumeContainerRequest,
+    StatsContainerRequest, StatsContainerResponse, UpdateContainerRequest,
+};
+use proto::kata::oci::{LinuxMemory, LinuxResources};
+
+use ttrpc::Code;
 
 use crate::disks::Policy;
 use crate::guest::{Guest, id};
@@ -100,6 +106,55 @@ fn statistics_are_those_of_the_container() {
     let after = [cpu_usage_ns(1), cpu_usage_ns(2)];
     assert!(before[0] > 0 && after[0] > before[0], "{before:?} {after:?}");
     assert_eq!(after[1], before[1], "the other container did nothing");
+}
+
+#[test]
+fn a_paused_container_is_told_apart_and_goes_on_when_it_is_resumed() {
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/cat"]).exec(&["/bin/ls", "/etc"])) else { return };
+    guest.launch(&id(1));
+    let pause = PauseContainerRequest { container_id: id(1), ..Default::default() };
+    let resume = ResumeContainerRequest { container_id: id(1), ..Default::default() };
+    guest.order("PauseContainer", &pause).unwrap();
+    for refused in [
+        guest.order("PauseContainer", &pause).unwrap_err(),
+        guest.exec(&id(1), "e1", &["/bin/ls", "/etc"]).unwrap_err(),
+    ] {
+        assert_eq!(refused.code, Code::FAILED_PRECONDITION);
+    }
+    guest.write(&id(1), "", b"waits\n").unwrap();
+    guest.order("ResumeContainer", &resume).unwrap();
+    assert_eq!(guest.read("ReadStdout", &id(1), "").unwrap(), b"waits\n");
+    assert_eq!(guest.order("ResumeContainer", &resume).unwrap_err().code, Code::FAILED_PRECONDITION);
+    guest.order("PauseContainer", &pause).unwrap();
+    guest.signal(&id(1), "", SIGKILL).unwrap();
+    assert_eq!(guest.wait(&id(1), "").unwrap(), KILLED, "a paused container can be killed");
+    guest.remove(&id(1)).unwrap();
+}
+
+#[test]
+fn a_container_that_runs_out_of_memory_is_told_of() {
+    const FILL: [&str; 3] = ["/bin/sh", "-c", "x=x; while true; do x=$x$x; done"];
+    let Some(guest) = Guest::new(&Policy::of(&["/bin/cat"]).exec(&FILL)) else { return };
+    guest.launch(&id(1));
+    let memory = LinuxMemory { Limit: 32 << 20, ..Default::default() };
+    let resources = LinuxResources { Memory: Some(memory).into(), ..Default::default() };
+    let update = UpdateContainerRequest {
+        container_id: id(1),
+        resources: Some(resources).into(),
+        ..Default::default()
+    };
+    guest.order("UpdateContainer", &update).unwrap();
+    let stats = StatsContainerRequest { container_id: id(1), ..Default::default() };
+    let stats: StatsContainerResponse = guest.call("StatsContainer", &stats).unwrap();
+    if stats.cgroup_stats.memory_stats.usage.limit != 32 << 20 {
+        println!("skipped: this kernel limits no memory");
+        return guest.remove(&id(1)).unwrap();
+    }
+    guest.exec(&id(1), "e1", &FILL).unwrap();
+    let event: OOMEvent = guest.call("GetOOMEvent", &GetOOMEventRequest::default()).unwrap();
+    assert_eq!(event.container_id, id(1));
+    assert_eq!(guest.wait(&id(1), "e1").unwrap(), KILLED);
+    guest.remove(&id(1)).unwrap();
 }
 
 #[test]
