@@ -22,7 +22,7 @@ mod spawn;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy_engine::request::{ContainerMount, CreateContainer, GetProperties, ShutdownContainer};
 use policy_engine::{ContainerId, ExecId, Grant, GuestPath, Permit};
@@ -38,8 +38,8 @@ pub use self::signal::SignalError;
 pub use self::spawn::SpawnError;
 use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
 use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
-use crate::launcher::Launcher;
 use crate::launcher::channel::Channel;
+use crate::launcher::{Launcher, Registry};
 
 /// What the guest adds to a container of its own accord; never the host's words.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +121,8 @@ pub struct Container {
     execs: Mutex<HashMap<ExecId, Option<Process>>>,
     cgroup: Cgroup,
     unenforced: Vec<Limit>,
+    /// The agent's, to collect those of this container that a launcher died over before it named them.
+    children: Arc<Registry>,
 }
 
 /// Where a container is in its life. That it has ended is known of its init.
@@ -150,6 +152,7 @@ pub fn create(
             execs: Mutex::new(HashMap::new()),
             cgroup: made.cgroup,
             unenforced: made.unenforced,
+            children: launcher.registry(),
             grant: permit.done(),
         }),
         Err(Unmade { error, undone: true }) => {
@@ -315,7 +318,8 @@ impl Container {
         // The others first: the init ends only when they were collected.
         let execs = self.execs.into_inner().unwrap_or_else(PoisonError::into_inner);
         for process in execs.values().flatten().chain([&self.init]) {
-            process.exit().wait_blocking(KILL_TIMEOUT).map_err(RemoveError::Kill)?;
+            let collect = || self.children.collect();
+            process.exit().wait_collecting(KILL_TIMEOUT, collect).map_err(RemoveError::Kill)?;
         }
         self.cgroup.remove().map_err(RemoveError::Cgroup)
     }

@@ -16,7 +16,7 @@ mod server;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use policy_engine::authority::BootAuthority;
@@ -33,7 +33,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Launcher {
     pair: Mutex<Pair>,
-    registry: Registry,
+    registry: Arc<Registry>,
 }
 
 /// Why there is no launcher.
@@ -78,7 +78,7 @@ impl Launcher {
     ///
     /// [`StartError`]: the process has other threads, or the launcher could not isolate itself.
     pub fn start(_: &BootAuthority) -> Result<Self, StartError> {
-        Ok(Self { pair: Mutex::new(Pair::fork()?), registry: Registry::default() })
+        Ok(Self { pair: Mutex::new(Pair::fork()?), registry: Arc::default() })
     }
 
     /// Collects children that have ended and that nobody waits for: the duty of a process with the number 1, which
@@ -87,6 +87,11 @@ impl Launcher {
     pub fn reap_orphans(&self) {
         self.registry.collect();
         self.lock_pair().complete();
+    }
+
+    /// The registry of awaited children.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
     }
 
     /// Holds the registry of awaited children, for [`launch`](Self::launch).

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use policy_engine::request::{Signal, TerminalSize};
@@ -16,6 +16,9 @@ use tokio::sync::watch;
 use crate::stdio::{Stdio, StdioError};
 use crate::sys::reactor::register;
 use crate::sys::signals;
+
+/// How often the children that nobody knows by name are looked after while somebody waits for an init.
+const COLLECT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How a process ended: its exit status, or 128 and the number of the signal that ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +77,20 @@ impl Exit {
         }
         self.try_collect();
         Ok(())
+    }
+
+    /// As [`wait_blocking`](Self::wait_blocking), for the init of a container, which ends only after every child of the
+    /// agent in its pid namespace was collected, also one that nobody knows by name: `collect` is called while it waits.
+    pub(crate) fn wait_collecting(&self, timeout: Duration, collect: impl Fn()) -> io::Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.wait_blocking(COLLECT_INTERVAL) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && began.elapsed() < timeout => {
+                    collect()
+                }
+                waited => return waited,
+            }
+        }
     }
 
     /// Sends a signal. A process that has ended needs none.

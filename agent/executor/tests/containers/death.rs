@@ -18,6 +18,7 @@ use crate::guest::{Guest, launcher, process};
 pub(crate) const TESTS: &[crate::Test] = &[
     ("a_launcher_killed_at_any_system_call_leaves_nothing_of_a_container", killed_while_creating),
     ("a_launcher_killed_at_any_system_call_leaves_nothing_of_an_exec", killed_while_executing),
+    ("a_container_is_removed_right_after_the_launcher_died_over_an_exec", removed_after_death),
     ("a_launcher_killed_at_random_leaves_nothing", killed_at_random),
     ("containers_outlive_the_launchers", all_launchers_die),
 ];
@@ -223,6 +224,28 @@ fn killed_while_executing() {
             println!("killed at {stop} stops: executed {}, failed {}", outcomes.0, outcomes.1);
             assert!(outcomes.0 > 1 && outcomes.1 > 10, "{outcomes:?}");
             guest.remove(container);
+            return;
+        }
+    }
+    panic!("the launcher makes more than {STOPS_MAX} stops for one order");
+}
+
+/// A process that the launcher had made and not named is nobody's: until the agent collects it, the init of its
+/// container cannot end.
+fn removed_after_death() {
+    let guest = Guest::new();
+    guest.script("true");
+    let before = Footprint::take();
+    renew_launcher(&before);
+    for stop in 1..STOPS_MAX {
+        let container = guest.start(guest.request(&["sleep", "600"]));
+        let tracer = kill_at(stop);
+        execute(&guest, &container, "exec");
+        let reached = tracer.join().unwrap();
+        guest.remove(container);
+        assert!(!guest.engine.is_poisoned());
+        before.assert_restored(&format!("stop {stop}"));
+        if !reached {
             return;
         }
     }
