@@ -60,8 +60,13 @@ impl<'a> Fragment<'a> {
     }
 }
 
+/// Whether an issuer gives Rego this type. The last one is that of `az confcom` before it had one for Rego; no other
+/// kind of statement has it.
 fn is_rego(media_type: &str) -> bool {
-    media_type == media_type::FRAGMENT || media_type.ends_with("+rego") || media_type.ends_with("/rego")
+    media_type == media_type::FRAGMENT
+        || media_type.ends_with("+rego")
+        || media_type.ends_with("/rego")
+        || media_type == "application/unknown+json"
 }
 
 /// The name in the first line, which is `package`, blanks and one name: a fragment cannot choose a package inside

@@ -239,6 +239,7 @@ fn only_texts_of_rego_are_fragments() {
     }
     assert!(typed(None).is_ok());
     assert!(typed(Some("application/unknown+rego")).is_ok());
+    assert!(typed(Some("application/unknown+json")).is_ok());
     let bytes = StatementSpec { payload: b"package a\n\xff".to_vec(), ..spec(FEED, Some(2), "") };
     assert!(matches!(engine.load_fragment(&verified(&bytes, &SIGNER)), Err(FragmentError::Text(_))));
 }
