@@ -8,12 +8,14 @@ use super::{Both, SECRET, container, create, difference, differences, exec, over
 use crate::explanation::Explanation;
 
 /// One change of the request that fits, the reason and the difference that it makes.
-fn changes() -> Vec<(&'static str, Json, &'static str, Json)> {
+type Change = (&'static str, Json, &'static str, Json);
+
+fn changes() -> Vec<Change> {
+    [changes_of_the_process(), changes_of_its_rights(), changes_of_its_surroundings()].concat()
+}
+
+fn changes_of_the_process() -> Vec<Change> {
     let none = Json::Null;
-    let hidden = json!("(not shown)");
-    let sysfs = |options: &str| json!({"destination": "/sys", "source": "sysfs", "type": "sysfs", "options": [options]});
-    let bind = |source: &str| json!({"destination": "/data", "source": source, "type": "bind", "options": ["bind", "ro"]});
-    let set = |names: &[&str]| json!(names);
     vec![
         (
             "/argList",
@@ -39,6 +41,12 @@ fn changes() -> Vec<(&'static str, Json, &'static str, Json)> {
             "invalid working directory",
             difference("working_dir", "", json!("/srv"), json!("/")),
         ),
+    ]
+}
+
+fn changes_of_its_rights() -> Vec<Change> {
+    let set = |names: &[&str]| json!(names);
+    vec![
         (
             "/noNewPrivileges",
             json!(false),
@@ -70,6 +78,27 @@ fn changes() -> Vec<(&'static str, Json, &'static str, Json)> {
             "invalid seccomp",
             difference("seccomp_profile_sha256", "", json!(""), json!("ff")),
         ),
+        (
+            "/capabilities/bounding",
+            set(&["CAP_KILL", "CAP_SYS_ADMIN"]),
+            "capabilities don't match",
+            difference("capabilities", "bounding", json!("CAP_CHOWN"), json!("CAP_SYS_ADMIN")),
+        ),
+        (
+            "/capabilities/effective",
+            set(&["CAP_KILL", "CAP_KILL"]),
+            "capabilities don't match",
+            difference("capabilities", "effective", json!("1 names"), json!("2 names")),
+        ),
+    ]
+}
+
+fn changes_of_its_surroundings() -> Vec<Change> {
+    let none = Json::Null;
+    let hidden = json!("(not shown)");
+    let sysfs = |options: &str| json!({"destination": "/sys", "source": "sysfs", "type": "sysfs", "options": [options]});
+    let bind = |source: &str| json!({"destination": "/data", "source": source, "type": "bind", "options": ["bind", "ro"]});
+    vec![
         (
             "/mounts/0",
             sysfs("rw"),
@@ -110,18 +139,6 @@ fn changes() -> Vec<(&'static str, Json, &'static str, Json)> {
             json!("MODE=slow"),
             "missing required environment variable",
             difference("env_rules", "TOKEN", hidden, none.clone()),
-        ),
-        (
-            "/capabilities/bounding",
-            set(&["CAP_KILL", "CAP_SYS_ADMIN"]),
-            "capabilities don't match",
-            difference("capabilities", "bounding", json!("CAP_CHOWN"), json!("CAP_SYS_ADMIN")),
-        ),
-        (
-            "/capabilities/effective",
-            set(&["CAP_KILL", "CAP_KILL"]),
-            "capabilities don't match",
-            difference("capabilities", "effective", json!("1 names"), json!("2 names")),
         ),
     ]
 }
