@@ -126,7 +126,7 @@ dropping_capabilities if {
 }
 
 # As with the environment: what was asked for, or the largest part of it that one container allows.
-agreed_capabilities(containers, _) := input.capabilities if {
+agreed_capabilities(containers, _) := asked_capabilities if {
 	count(containers) > 0
 	not dropping_capabilities
 }
@@ -134,6 +134,11 @@ agreed_capabilities(containers, _) := input.capabilities if {
 agreed_capabilities(containers, privileged) := only_largest_sets(parts) if {
 	dropping_capabilities
 	parts := {known_capabilities(granted_capabilities(container, privileged)) | some container in containers}
+}
+
+# Whatever else the host wrote beside the five sets is no part of an answer.
+asked_capabilities := {name: input.capabilities[name] |
+	some name in ["bounding", "effective", "inheritable", "permitted", "ambient"]
 }
 
 known_capabilities(granted) := {

@@ -64,6 +64,19 @@ fn a_container_that_lists_a_command_twice_stays_one_candidate() {
     assert_eq!(state["matches"]["c"].as_array().unwrap().len(), 1);
 }
 
+/// What the host wrote beside the five sets once came back with them.
+#[test]
+fn an_answer_has_the_five_capability_sets_alone() {
+    let mut pair = Pair::load(&policy()).unwrap().unwrap();
+    let mut steps = started();
+    let mut odd = process("p");
+    odd["capabilities"]["metadata"] = Value::Null;
+    steps.push(query("exec_in_container", odd));
+    let mut tally = Tally::default();
+    pair.run(&steps, &mut tally).unwrap();
+    assert_eq!(tally.of("exec_in_container").allowed, 1);
+}
+
 /// The policy has no rule for signals: the question is without an answer, and the framework sees no reason.
 #[test]
 fn the_arguments_of_an_init_are_no_reason_to_deny_a_signal() {
