@@ -70,11 +70,11 @@ pub enum EvaluationError {
         /// The interpreter's words, shortened.
         message: String,
     },
-    /// The request is larger than [`REQUEST_BYTES_MAX`](super::limits::REQUEST_BYTES_MAX).
+    /// The request is larger than [`REQUEST_BYTES_MAX`].
     #[error("the request is too large")]
     RequestTooLarge,
     /// The evaluation built more than it may, or its answer is larger than
-    /// [`ANSWER_BYTES_MAX`](super::limits::ANSWER_BYTES_MAX).
+    /// [`ANSWER_BYTES_MAX`].
     #[error("the evaluation takes too much memory")]
     AnswerTooLarge,
     /// The evaluation took longer than its limit.

@@ -15,7 +15,7 @@ enum Kind {
     /// Null is what policy writers give for a command that neither image nor template names.
     TextsOrNull,
     Integers,
-    /// A list of objects that [`env_rules`], [`objects`] look into.
+    /// A list of objects that `env_rules` and the checks of objects look into.
     List,
     Object,
     ObjectOrNull,
