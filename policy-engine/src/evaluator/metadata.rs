@@ -62,6 +62,9 @@ enum Operation {
 }
 
 impl Metadata {
+    /// How many maps and sets there are before anything was added.
+    pub(crate) const NAMES: usize = MAPS.len().saturating_add(SETS.len());
+
     pub(crate) fn new() -> Self {
         let mut root = Value::new_object();
         if let Ok(names) = root.as_object_mut() {
@@ -97,7 +100,7 @@ impl Metadata {
     }
 
     /// How many entries all maps and sets have together, and they themselves.
-    fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         let sizes =
             self.0.as_object().ok().into_iter().flat_map(|names| names.iter()).map(|(_, held)| match held {
                 Value::Object(map) => map.iter().count(),

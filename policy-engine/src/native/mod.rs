@@ -113,3 +113,25 @@ impl Native {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluator::defaults;
+    use crate::question::ScratchMount;
+
+    #[test]
+    fn a_state_without_room_is_left_to_the_interpreter() {
+        let text = "package policy\napi_version := \"0.12.0\"\nframework_version := \"0.5.0\"\n\
+                    scratch_mount := data.framework.scratch_mount\n";
+        let mut native = Native::load(text, defaults::document().as_object().unwrap()).unwrap();
+        let question = Question::ScratchMount(ScratchMount { target: "/s", encrypted: true });
+        while native.state().entries() + ENTRIES_OF_A_CHANGE <= STATE_ENTRIES_MAX {
+            assert!(matches!(native.answer(&question), Answer::Allowed(_)));
+            native.commit(Change::MountRwDevice(native.state().rw_devices.len().to_string().into()));
+        }
+        assert!(matches!(native.answer(&question), Answer::Interpreter));
+        native.commit(Change::UnmountRwDevice("0".into()));
+        assert!(matches!(native.answer(&question), Answer::Allowed(_)));
+    }
+}

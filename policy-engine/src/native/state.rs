@@ -9,7 +9,7 @@ use regorus::Value;
 
 use super::objects::{Container, ExternalProcess, PlatformRule};
 use super::policy::Candidate;
-use crate::evaluator::limits::STATE_ENTRIES_MAX;
+use crate::evaluator::metadata::Metadata;
 
 /// The state. A clone shares what does not change after.
 #[derive(Debug, Clone, Default)]
@@ -96,25 +96,11 @@ pub(crate) enum Change {
     Shutdown(Box<str>),
 }
 
-impl Change {
-    /// Whether the state has more entries after it.
-    pub(crate) fn adds(&self) -> bool {
-        matches!(
-            self,
-            Self::MountDevice { .. }
-                | Self::MountRwDevice(_)
-                | Self::ScratchMount { .. }
-                | Self::MountOverlay { .. }
-                | Self::Plan9Mount { .. }
-                | Self::Start { .. }
-        )
-    }
-}
-
 impl State {
-    /// How many entries it has, over all maps and sets.
+    /// How many entries all maps and sets have together, and they themselves: what [`Metadata::entries`] counts.
     pub(crate) fn entries(&self) -> usize {
         [
+            Metadata::NAMES,
             self.devices.len(),
             self.rw_devices.len(),
             self.scratch_mounts.len(),
@@ -127,20 +113,6 @@ impl State {
         ]
         .into_iter()
         .fold(0, usize::saturating_add)
-    }
-
-    /// Whether it has as many entries as it may: a host cannot make the guest remember more and more.
-    pub(crate) fn is_full(&self) -> bool {
-        let sizes = [
-            self.devices.len(),
-            self.rw_devices.len(),
-            self.scratch_mounts.len(),
-            self.overlay_targets.len(),
-            self.p9mounts.len(),
-            self.matches.len(),
-            self.started.len(),
-        ];
-        sizes.into_iter().fold(0usize, usize::saturating_add) >= STATE_ENTRIES_MAX
     }
 
     /// Applies a change that was decided on this very state.
@@ -197,18 +169,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_is_bounded() {
+    fn entries_are_counted_as_the_interpreter_counts_them() {
         let mut state = State::default();
-        let mount = |number: usize| Change::MountRwDevice(number.to_string().into());
-        for number in 0..STATE_ENTRIES_MAX {
-            assert!(!state.is_full());
-            state.commit(mount(number));
+        let counted = |state: &State| Metadata::from_document(state.to_document()).entries();
+        assert_eq!(state.entries(), counted(&state));
+        for change in [
+            Change::MountDevice { target: "m".into(), root_hash: "aa".into() },
+            Change::MountRwDevice("w".into()),
+            Change::ScratchMount { target: "s".into(), encrypted: true },
+            Change::MountOverlay { target: "o".into(), container_id: "c".into(), candidates: Arc::new([]) },
+            Change::Plan9Mount { target: "p".into(), container_id: "c".into() },
+            Change::Start { container_id: "c".into(), candidates: Arc::new([]), privileged: false },
+            Change::UnmountDevice("m".into()),
+        ] {
+            state.commit(change);
+            assert_eq!(state.entries(), counted(&state));
         }
-        assert!(state.is_full());
-        assert!(mount(0).adds());
-        let unmount = Change::UnmountRwDevice("0".into());
-        assert!(!unmount.adds());
-        state.commit(unmount);
-        assert!(!state.is_full());
+        assert_eq!(state.entries(), Metadata::NAMES + 6);
     }
 }

@@ -85,15 +85,8 @@ pub(crate) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// The answer of the framework's rule to `question`. What the state has no room for is denied.
+    /// The answer of the framework's rule to `question`.
     pub(crate) fn answer<'q>(self, question: &Question<'q>, patterns: &mut RequestPatterns) -> Answer<'q> {
-        match self.evaluate(question, patterns) {
-            Answer::Allowed(allowed) if allowed.change.adds() && self.state.is_full() => Answer::Denied,
-            answer => answer,
-        }
-    }
-
-    fn evaluate<'q>(self, question: &Question<'q>, patterns: &mut RequestPatterns) -> Answer<'q> {
         let rights = &self.policy.rights;
         match question {
             Question::MountDevice(question) => Answer::changes(self.mount_device(question, patterns)),
