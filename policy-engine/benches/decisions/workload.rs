@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use policy_engine::request::{
-    BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, ExecInContainer,
-    LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Resources, SANDBOX_MOUNTS_DIRECTORY, Signal,
-    SignalContainerProcess, User,
+    BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DEFAULT_CAPABILITIES,
+    ExecInContainer, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Resources,
+    SANDBOX_MOUNTS_DIRECTORY, Signal, SignalContainerProcess, User,
 };
 use policy_engine::{GuestPath, RootHash};
 use serde_json::{Value, json};
@@ -17,23 +17,6 @@ const MOUNTS: usize = 3;
 
 /// A rule that makes a policy more than a list of objects, without changing an answer.
 pub(crate) const OWN_RULE: &str = "\nown_rule := 1 + 1\n";
-
-const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
 
 /// The root hash of a layer that only one container has.
 pub(crate) fn layers(container: usize, layer: usize) -> RootHash {
@@ -64,8 +47,8 @@ fn container(number: usize, layers: impl Fn(usize, usize) -> RootHash) -> Value 
         "allow_elevated": false,
         "allow_stdio_access": true,
         "capabilities": {
-            "ambient": [], "bounding": CAPABILITIES, "effective": CAPABILITIES, "inheritable": [],
-            "permitted": CAPABILITIES,
+            "ambient": [], "bounding": DEFAULT_CAPABILITIES, "effective": DEFAULT_CAPABILITIES, "inheritable": [],
+            "permitted": DEFAULT_CAPABILITIES,
         },
         "command": ["/usr/bin/service", "--instance", number.to_string()],
         "env_rules": rules,
@@ -130,7 +113,7 @@ pub(crate) fn mount_overlay() -> MountOverlay {
 }
 
 fn process(args: &[&str]) -> ProcessSpec {
-    let capabilities = || CAPABILITIES.map(str::to_owned).to_vec();
+    let capabilities = || DEFAULT_CAPABILITIES.map(str::to_owned).to_vec();
     let mut env: Vec<String> = (0..VARIABLES).map(variable).collect();
     env.extend(["Fabric_Node=1", "HOSTNAME=service"].map(str::to_owned));
     ProcessSpec {

@@ -2,24 +2,9 @@
 
 use serde_json::{Value, json};
 
-const UNPRIVILEGED: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
+use crate::request::DEFAULT_CAPABILITIES;
 
-/// What privileged containers have beyond [`UNPRIVILEGED`]: the rest of the kernel's 41, capabilities(7).
+/// What privileged containers have beyond [`DEFAULT_CAPABILITIES`]: the rest of the kernel's 41, capabilities(7).
 const PRIVILEGED: [&str; 27] = [
     "CAP_AUDIT_CONTROL",
     "CAP_AUDIT_READ",
@@ -57,7 +42,7 @@ fn mount(destination: &str, fstype: &str, source: &str, options: &[&str]) -> Val
 /// The document beside the policy: default mounts and capabilities, the prefixes of mount sources, and the
 /// guest's system.
 pub(crate) fn document() -> Value {
-    let privileged: Vec<&str> = UNPRIVILEGED.into_iter().chain(PRIVILEGED).collect();
+    let privileged: Vec<&str> = DEFAULT_CAPABILITIES.into_iter().chain(PRIVILEGED).collect();
     json!({
         "defaultMounts": [
             mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
@@ -81,7 +66,7 @@ pub(crate) fn document() -> Value {
             mount("/sys/fs/cgroup", "cgroup2", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "rw"]),
         ],
         "defaultPrivilegedCapabilities": privileged,
-        "defaultUnprivilegedCapabilities": UNPRIVILEGED,
+        "defaultUnprivilegedCapabilities": DEFAULT_CAPABILITIES,
         "sandboxPrefix": "sandbox://",
         "hugePagesPrefix": "hugepages://",
         "plan9Prefix": "plan9://",

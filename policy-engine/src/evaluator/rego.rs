@@ -191,33 +191,47 @@ impl Rego {
             return Err(EvaluationError::RequestTooLarge);
         }
         self.budget.renew();
-        let started = Instant::now();
-        self.engine.set_execution_timer_config(timer(limit));
-        self.engine.set_input(input);
-        let result = self.engine.eval_rule(rule.to_owned());
-        // The interpreter would hold on to the state in the input, and the next change would copy it.
-        self.engine.set_input(Value::Undefined);
-        // Nobody reads what the policy prints.
-        let _ = self.engine.take_prints();
-        // Inside a function the interpreter takes its own time limit for one more error that leaves the
-        // function undefined. What it answers after that is not to be trusted.
-        if started.elapsed() >= limit {
-            return Err(EvaluationError::TooLong);
+        let answer = evaluate_within(&mut self.engine, rule, input, limit);
+        if matches!(answer, Err(EvaluationError::TooLong)) {
+            return answer;
         }
         // What a rule makes of a value that was not built is not to be trusted either.
         if self.budget.is_spent() {
             return Err(EvaluationError::AnswerTooLarge);
         }
-        if matches!(&result, Ok(answer) if !budget::fits(answer, ANSWER_BYTES_MAX)) {
+        if matches!(&answer, Ok(answer) if !budget::fits(answer, ANSWER_BYTES_MAX)) {
             return Err(EvaluationError::AnswerTooLarge);
         }
-        result.map_err(|error| match message(&error) {
-            message if message == "not a valid rule path" => {
+        answer.map_err(|error| match error {
+            EvaluationError::Fault { message } if message == "not a valid rule path" => {
                 EvaluationError::NoRule { rule: rule.to_owned() }
             }
-            message => EvaluationError::Fault { message },
+            error => error,
         })
     }
+}
+
+/// Evaluates `rule`, a path, over `input` within `limit`. Undefined is a value.
+pub(crate) fn evaluate_within(
+    engine: &mut regorus::Engine,
+    rule: &str,
+    input: Value,
+    limit: Duration,
+) -> Result<Value, EvaluationError> {
+    let started = Instant::now();
+    engine.set_execution_timer_config(timer(limit));
+    engine.set_input(input);
+    let result = engine.eval_rule(rule.to_owned());
+    // The interpreter would hold on to the state in the input, and the next change would copy it.
+    engine.set_input(Value::Undefined);
+    // Nobody reads what the policy prints.
+    let _ = engine.take_prints();
+    // Inside a function the interpreter takes its own time limit for one more error that leaves the function
+    // undefined. What it answers after that is not to be trusted.
+    if started.elapsed() >= limit {
+        return Err(EvaluationError::TooLong);
+    }
+    result.map_err(|error| EvaluationError::Fault { message: message(&error) })
 }
 
 /// The interpreter quotes whole lines of the policy before the message proper; the last line is the message.

@@ -24,7 +24,8 @@ pub(super) fn create(rules: Rules<'_>, question: &question::CreateContainer<'_>)
         Explanation::of("container already started")
     } else if candidates.is_empty() {
         // Whether some container would fit is worth knowing before its layers are there.
-        let all = all_candidates(rules);
+        let added = &rules.state.fragments.containers;
+        let all = rules.with_platform_rules(rules.policy.containers.iter().chain(added));
         let Explanation { closest, .. } = compare(rules, &Process::created(question), &all);
         Explanation { closest, ..Explanation::of("no overlay mounted for container") }
     } else {
@@ -34,21 +35,6 @@ pub(super) fn create(rules: Rules<'_>, question: &question::CreateContainer<'_>)
         explanation.reasons.push("devices not supported".to_owned());
     }
     explanation
-}
-
-/// Each container of the policy, with each rule of the platform.
-fn all_candidates(rules: Rules<'_>) -> Vec<Candidate> {
-    let fragments = &rules.state.fragments;
-    let platform = || rules.policy.platform_rules.iter().chain(&fragments.platform_rules);
-    let mut candidates = Vec::new();
-    for container in rules.policy.containers.iter().chain(&fragments.containers) {
-        let with = |rule| Candidate { container: Arc::clone(container), rule };
-        if platform().next().is_none() {
-            candidates.push(with(None));
-        }
-        candidates.extend(platform().map(|rule| with(Some(Arc::clone(rule)))));
-    }
-    candidates
 }
 
 pub(super) fn exec(rules: Rules<'_>, question: &question::ExecInContainer<'_>) -> Explanation {

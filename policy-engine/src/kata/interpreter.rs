@@ -1,15 +1,15 @@
 //! The Rego interpreter with one Kata policy in it.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regorus::Value;
 
 use super::kind::Kind;
 use super::{builtins, prints};
-use crate::evaluator::limits::{POLICY_BYTES_MAX, source_limits, timer};
+use crate::evaluator::limits::{POLICY_BYTES_MAX, source_limits};
 use crate::evaluator::recursion::{self, RecursionError, References};
-use crate::evaluator::rego::{EvaluationError, message};
+use crate::evaluator::rego::{EvaluationError, evaluate_within, message};
 use crate::evaluator::scan::{self, ScanError};
 use crate::evaluator::wrap::wrap;
 
@@ -91,23 +91,12 @@ impl Interpreter {
         state: Value,
         limit: Duration,
     ) -> Result<Value, EvaluationError> {
-        let started = Instant::now();
         let mut question = Value::new_object();
         if let Ok(fields) = question.as_object_mut() {
             fields.insert("request".into(), input);
             fields.insert("state".into(), state);
         }
-        self.engine.set_execution_timer_config(timer(limit));
-        self.engine.set_input(question);
-        let result = self.engine.eval_rule(format!("data.{QUESTIONS}.{kind}"));
-        // The interpreter would hold on to the state, and the next change would copy it.
-        self.engine.set_input(Value::Undefined);
-        let _ = self.engine.take_prints();
-        // Past its limit the interpreter may take its own timeout for an undefined function and go on.
-        if started.elapsed() >= limit {
-            return Err(EvaluationError::TooLong);
-        }
-        result.map_err(|error| EvaluationError::Fault { message: message(&error) })
+        evaluate_within(&mut self.engine, &format!("data.{QUESTIONS}.{kind}"), question, limit)
     }
 }
 

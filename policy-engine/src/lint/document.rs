@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 use crate::evaluator::{EvaluatorKind, LoadError, Rule, Session, policy_rules};
+use crate::native::objects::Version;
 
 /// What every policy of this dialect may define beside its answers to questions.
 pub(super) const VALUES: [&str; 20] = [
@@ -29,10 +30,6 @@ pub(super) const VALUES: [&str; 20] = [
     "reason",
     "transparency_trust_lists",
 ];
-
-/// A version as `0.10.0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(pub(super) u32, pub(super) u32, pub(super) u32);
 
 /// A question of the API.
 #[derive(Debug)]
@@ -65,7 +62,7 @@ impl Values {
     }
 
     fn version(&mut self, rule: &str) -> Option<Version> {
-        Version::parse(self.of(rule).as_str()?)
+        version(self.of(rule).as_str()?)
     }
 }
 
@@ -115,7 +112,7 @@ fn points(values: &mut Values, rules: &BTreeMap<String, Rule>) -> BTreeMap<Strin
     let api = values.of("data.api.enforcement_points");
     let mut points = BTreeMap::new();
     for (name, point) in api.as_object().into_iter().flatten() {
-        let Some(introduced) = point["introduced"].as_str().and_then(Version::parse) else { continue };
+        let Some(introduced) = point["introduced"].as_str().and_then(version) else { continue };
         let own = rules.get(name).is_some_and(|rule| rule.framework.is_none());
         let open = own && values.of(&format!("data.policy.{name}")).get("allowed") == Some(&Json::Bool(true));
         points.insert(name.clone(), Point { introduced, open });
@@ -123,16 +120,9 @@ fn points(values: &mut Values, rules: &BTreeMap<String, Rule>) -> BTreeMap<Strin
     points
 }
 
-impl Version {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split('.').map(|number| number.parse::<u32>().ok());
-        let version = Self(numbers.next()??, numbers.next()??, numbers.next()??);
-        numbers.next().is_none().then_some(version)
-    }
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.0, self.1, self.2)
-    }
+/// A version as `0.10.0`.
+pub(super) fn version(text: &str) -> Option<Version> {
+    let mut numbers = text.split('.').map(|number| number.parse::<u32>().ok());
+    let version = Version::new(numbers.next()??, numbers.next()??, numbers.next()??);
+    numbers.next().is_none().then_some(version)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::document::{Document, Version};
+use super::document::{Document, version};
 use super::finding::Findings;
 
 /// What a fragment may add.
@@ -61,7 +61,7 @@ pub(super) fn check(document: &Document, findings: &mut Findings) {
 fn svn(minimum: &Json, path: &str, findings: &mut Findings) {
     let path = format!("{path}.minimum_svn");
     match minimum {
-        Json::String(text) if Version::parse(text).is_some() => {
+        Json::String(text) if version(text).is_some() => {
             let message =
                 "semantic versions are deprecated here and never compare with a number in the signed header";
             findings.note("fragment-svn-semver", path, message);

@@ -3,9 +3,10 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::document::{Document, Version, members};
+use super::document::{Document, members};
 use super::finding::Findings;
 use super::spelling;
+use crate::native::objects::Version;
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -26,21 +27,21 @@ enum Kind {
 /// A field: its name, form, and the framework version that it came with.
 type Field = (&'static str, Kind, Version);
 
-const ALWAYS: Version = Version(0, 0, 0);
+const ALWAYS: Version = Version::new(0, 0, 0);
 
 const CONTAINER: [Field; 13] = [
     ("allow_elevated", Kind::Flag, ALWAYS),
     ("allow_stdio_access", Kind::Flag, ALWAYS),
-    ("capabilities", Kind::ObjectOrNull, Version(0, 2, 2)),
+    ("capabilities", Kind::ObjectOrNull, Version::new(0, 2, 2)),
     ("command", Kind::TextsOrNull, ALWAYS),
     ("env_rules", Kind::List, ALWAYS),
     ("exec_processes", Kind::List, ALWAYS),
     ("layers", Kind::Texts, ALWAYS),
     ("mounts", Kind::List, ALWAYS),
-    ("no_new_privileges", Kind::Flag, Version(0, 2, 0)),
-    ("seccomp_profile_sha256", Kind::Text, Version(0, 2, 3)),
+    ("no_new_privileges", Kind::Flag, Version::new(0, 2, 0)),
+    ("seccomp_profile_sha256", Kind::Text, Version::new(0, 2, 3)),
     ("signals", Kind::Integers, ALWAYS),
-    ("user", Kind::Object, Version(0, 2, 1)),
+    ("user", Kind::Object, Version::new(0, 2, 1)),
     ("working_dir", Kind::Text, ALWAYS),
 ];
 

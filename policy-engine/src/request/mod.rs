@@ -24,7 +24,9 @@ pub use lifecycle::{
     UpdateContainer,
 };
 pub use overlay::{MountOverlay, UnmountOverlay};
-pub use process::{CapabilitySets, ExecInContainer, ProcessSpec, Rlimit, TerminalSize, User};
+pub use process::{
+    CapabilitySets, DEFAULT_CAPABILITIES, ExecInContainer, ProcessSpec, Rlimit, TerminalSize, User,
+};
 pub use resources::{IndexList, ParseIndexListError, Resources};
 pub use sandbox::{CreateSandbox, DestroySandbox, Hostname, ParseHostnameError};
 pub use scratch::{ScratchBacking, ScratchMount, ScratchUnmount};

@@ -11,8 +11,8 @@ use executor::container::{Container, CreateError, CreateOptions, ExecError, Proc
 use executor::launcher::Launcher;
 use policy_engine::authority::BootAuthority;
 use policy_engine::request::{
-    CapabilitySets, ContainerKind, ContainerMount, CreateContainer, ExecInContainer, ProcessSpec, Resources,
-    ShutdownContainer, User,
+    CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DEFAULT_CAPABILITIES, ExecInContainer,
+    ProcessSpec, Resources, ShutdownContainer, User,
 };
 use policy_engine::{ContainerId, Engine};
 use tempfile::TempDir;
@@ -23,24 +23,6 @@ const APPLETS: [&str; 28] = [
     "cat", "chroot", "dd", "echo", "env", "false", "head", "hostname", "id", "kill", "ln", "ls", "mkdir",
     "mknod", "mount", "nsenter", "ps", "pwd", "readlink", "sh", "sleep", "stat", "stty", "test", "touch",
     "true", "tty", "umount",
-];
-
-/// Docker's fourteen.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
 ];
 
 static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
@@ -236,7 +218,7 @@ pub(crate) fn bind(source: &str, destination: &str, options: &[&str]) -> Contain
 }
 
 pub(crate) fn process(args: &[&str]) -> ProcessSpec {
-    let capabilities: Vec<String> = CAPABILITIES.iter().map(|&name| name.to_owned()).collect();
+    let capabilities: Vec<String> = DEFAULT_CAPABILITIES.iter().map(|&name| name.to_owned()).collect();
     ProcessSpec {
         args: args.iter().map(|&arg| arg.to_owned()).collect(),
         env: vec!["PATH=/bin".to_owned()],

@@ -4,29 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
+use policy_engine::request::DEFAULT_CAPABILITIES;
 use proto::kata::oci;
 use protobuf::MessageField;
 
 use super::image;
 use crate::image::Image;
-
-/// Capabilities of a container that asks for none.
-const DEFAULT_CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
 
 /// Destination, type, source and options of the mounts that every container gets.
 const DEFAULT_MOUNTS: [(&str, &str, &str, &[&str]); 8] = [

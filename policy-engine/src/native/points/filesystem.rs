@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Answer, Rules};
+use crate::native::objects::Container;
 use crate::native::policy::Candidate;
 use crate::native::state::Change;
 use crate::pattern::RequestPatterns;
@@ -83,9 +84,17 @@ impl Rules<'_> {
         let listed = self.policy.index.stacked(&layers).iter();
         let listed = listed.filter_map(|place| self.policy.containers.get(usize::try_from(*place).ok()?));
         let added = fragments.containers.iter().filter(|container| *container.layers == *layers);
-        let rules = || self.policy.platform_rules.iter().chain(&fragments.platform_rules);
+        self.with_platform_rules(listed.chain(added))
+    }
+
+    /// Each container with each rule of the platform, or as it is where there is none.
+    pub(crate) fn with_platform_rules<'c>(
+        self,
+        containers: impl Iterator<Item = &'c Arc<Container>>,
+    ) -> Vec<Candidate> {
+        let rules = || self.policy.platform_rules.iter().chain(&self.state.fragments.platform_rules);
         let mut candidates = Vec::new();
-        for container in listed.chain(added) {
+        for container in containers {
             let with = |rule| Candidate { container: Arc::clone(container), rule };
             if rules().next().is_none() {
                 candidates.push(with(None));

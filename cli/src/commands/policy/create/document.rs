@@ -1,25 +1,9 @@
 //! The text of a CCE policy, in the form that `az confcom` 1.x writes: values of the tenant, and rules that hand every
 //! question to the framework of the guest.
 
+use policy_engine::request::DEFAULT_CAPABILITIES;
 use serde::Serialize;
 
-/// Capabilities of a container that is not privileged, in the order of their names.
-const UNPRIVILEGED: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
 /// Rules that the framework answers.
 const DELEGATED: [&str; 17] = [
     "mount_device",
@@ -106,10 +90,10 @@ impl Container {
             allow_stdio_access: true,
             capabilities: Capabilities {
                 ambient: &[],
-                bounding: &UNPRIVILEGED,
-                effective: &UNPRIVILEGED,
+                bounding: &DEFAULT_CAPABILITIES,
+                effective: &DEFAULT_CAPABILITIES,
                 inheritable: &[],
-                permitted: &UNPRIVILEGED,
+                permitted: &DEFAULT_CAPABILITIES,
             },
             command: Vec::new(),
             env_rules: Vec::new(),
