@@ -9,7 +9,7 @@ use crate::denial::{Denial, Refusal};
 use crate::evaluator::{Evaluator, LoadError, PolicySummary, Staged};
 use crate::fragment::{FragmentError, FragmentLoaded, LoadTrustListError, TrustListLoaded};
 use crate::permit::{Grant, Permit, Settlement};
-use crate::request::{ReadRequest, Request};
+use crate::request::{EnforcementPoint, ReadRequest, Request};
 
 /// Judges requests against one policy. Cheap to clone; all clones share the policy's state.
 #[derive(Debug, Clone)]
@@ -54,6 +54,9 @@ impl Engine {
         }
         if state.poisoned && !R::TEARDOWN {
             return Err(Refusal::Poisoned);
+        }
+        if let Some(settings) = request.settings() {
+            state.evaluator.judge(EnforcementPoint::LinuxSettings, &settings)?;
         }
         let decision = state.evaluator.judge(R::POINT, &request.question())?;
         request.amend(&decision.amendment);

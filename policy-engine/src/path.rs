@@ -5,6 +5,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 /// The longest path accepted, in bytes: Linux's `PATH_MAX` less its terminator.
 pub const PATH_LENGTH_MAX: usize = 4095;
 
@@ -77,6 +79,12 @@ impl FromStr for GuestPath {
 impl fmt::Display for GuestPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+impl Serialize for GuestPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

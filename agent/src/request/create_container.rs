@@ -1,5 +1,6 @@
 //! Containers.
 
+use policy_engine::request::linux::LinuxSettings;
 use policy_engine::request::{
     ContainerKind, ContainerMount, CreateContainer, Hostname, IndexList, MountDevice, MountOverlay,
     Resources, ScratchMount,
@@ -82,6 +83,8 @@ fn create_container(
         masked_paths: paths("OCI.Linux.MaskedPaths", &linux.MaskedPaths)?,
         readonly_paths: paths("OCI.Linux.ReadonlyPaths", &linux.ReadonlyPaths)?,
         resources: linux.Resources.as_ref().map(resources).transpose()?.unwrap_or_default(),
+        seccomp: None,
+        linux: LinuxSettings::default(),
         allow_stdio_access: false,
     })
 }

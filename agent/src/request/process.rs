@@ -1,5 +1,6 @@
 //! Processes.
 
+use policy_engine::request::linux::ProcessSettings;
 use policy_engine::request::{CapabilitySets, ExecInContainer, ProcessSpec, Rlimit, TerminalSize, User};
 use proto::kata::{agent, oci};
 
@@ -67,6 +68,7 @@ pub(super) fn process_spec(process: &oci::Process) -> Result<ProcessSpec, Reques
             .then(|| terminal_size(process.ConsoleSize.Height, process.ConsoleSize.Width))
             .transpose()?,
         oom_score_adj,
+        settings: ProcessSettings::default(),
     })
 }
 

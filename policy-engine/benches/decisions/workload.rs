@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DEFAULT_CAPABILITIES,
     ExecInContainer, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Resources,
@@ -132,6 +133,7 @@ fn process(args: &[&str]) -> ProcessSpec {
         rlimits: Vec::new(),
         terminal: None,
         oom_score_adj: None,
+        settings: ProcessSettings::default(),
     }
 }
 
@@ -180,6 +182,8 @@ pub(crate) fn create_container(container: usize) -> CreateContainer {
         masked_paths: Vec::new(),
         readonly_paths: Vec::new(),
         resources: Resources::default(),
+        seccomp: None,
+        linux: LinuxSettings::default(),
         allow_stdio_access: false,
     }
 }

@@ -48,9 +48,10 @@ pub(crate) fn explain(
     patterns: &mut RequestPatterns,
 ) -> Option<Explanation> {
     let mut explanation = match question {
-        Question::CreateSandbox(_) | Question::ControlContainer(_) | Question::DestroySandbox(_) => {
-            return None;
-        }
+        Question::LinuxSettings(_)
+        | Question::CreateSandbox(_)
+        | Question::ControlContainer(_)
+        | Question::DestroySandbox(_) => return None,
         Question::Plan9Mount(question) => plan9_mount(rules, question, patterns)?,
         Question::MountDevice(question) => mount_device(rules, question, patterns),
         Question::MountOverlay(question) => overlay::mount_overlay(rules, question),

@@ -14,8 +14,8 @@ pub(crate) use filesystem::{
     MountBlockdev, MountDevice, MountOverlay, Plan9Mount, RwMountDevice, ScratchMount, Unmount,
 };
 pub(crate) use process::{
-    Capabilities, CreateContainer, ExecExternal, ExecInContainer, IdName, Mount, ShutdownContainer,
-    SignalContainerProcess,
+    Capabilities, CreateContainer, ExecExternal, ExecInContainer, IdName, LinuxSettings, Mount,
+    ShutdownContainer, SignalContainerProcess,
 };
 use record::{Read, record};
 
@@ -84,6 +84,8 @@ questions! {
     DumpStacks(Nothing) = "dump_stacks",
     RuntimeLogging(Nothing) = "runtime_logging",
     HostNetwork(Nothing) = "host_network",
+    // Of these the framework has no rule.
+    LinuxSettings(LinuxSettings<'a>) = "linux_settings",
     // No rule of a CCE policy speaks of these.
     CreateSandbox(CreateSandbox<'a>) = "create_sandbox",
     ControlContainer(Nothing) = "control_container",

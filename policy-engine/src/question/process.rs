@@ -78,9 +78,21 @@ record! {
         /// The capabilities.
         capabilities: Capabilities<'a> = "capabilities",
         /// Digest of the seccomp profile, empty for none.
-        seccomp_profile_sha256: &'a str = "seccompProfileSHA256",
+        seccomp_profile_sha256: Cow<'a, str> = "seccompProfileSHA256",
         /// Whether it is the pause container.
         is_sandbox_container: bool = "isSandboxContainer",
+    }
+}
+
+record! {
+    /// `linux_settings`
+    pub LinuxSettings<'a> {
+        /// The container.
+        container_id: &'a str = "containerID",
+        /// Settings of the container.
+        linux: Json = "linux",
+        /// Settings of the process.
+        process: Json = "process",
     }
 }
 

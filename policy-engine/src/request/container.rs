@@ -1,5 +1,6 @@
 //! Containers.
 
+use super::linux::{self, LinuxSettings, SeccompProfile};
 use super::process::texts;
 use super::{EnforcementPoint, Judged, ProcessSpec, Request, Resources};
 use crate::amendment::Amendment;
@@ -54,6 +55,10 @@ pub struct CreateContainer {
     pub readonly_paths: Vec<GuestPath>,
     /// Its limits.
     pub resources: Resources,
+    /// Which system calls its processes may make.
+    pub seccomp: Option<SeccompProfile>,
+    /// Settings beyond those that every container has.
+    pub linux: LinuxSettings,
     /// Whether the host may read and write its stdio: granted by policy, never asked for.
     pub allow_stdio_access: bool,
 }
@@ -84,7 +89,7 @@ impl Judged for CreateContainer {
             sandbox_dir: SANDBOX_MOUNTS_DIRECTORY,
             huge_pages_dir: HUGE_PAGES_DIRECTORY,
             mounts: mounts.collect(),
-            // Host-given device nodes are refused before a request exists.
+            // Device nodes are among the settings, which are judged by themselves.
             devices: Vec::new(),
             privileged: self.privileged,
             no_new_privileges: process.no_new_privileges,
@@ -92,10 +97,18 @@ impl Judged for CreateContainer {
             groups: process.user.groups(),
             umask: process.umask_text().into(),
             capabilities: process.capabilities.asked(),
-            // Host-given seccomp profiles are refused before a request exists.
-            seccomp_profile_sha256: "",
+            seccomp_profile_sha256: self
+                .seccomp
+                .as_ref()
+                .map(SeccompProfile::digest)
+                .unwrap_or_default()
+                .into(),
             is_sandbox_container: self.kind == ContainerKind::Sandbox,
         })
+    }
+
+    fn settings(&self) -> Option<Question<'_>> {
+        linux::question(&self.container_id, &self.linux, &self.process.settings)
     }
 
     fn amend(&mut self, amendment: &Amendment) {

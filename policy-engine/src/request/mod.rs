@@ -6,6 +6,7 @@
 mod container;
 mod device;
 mod lifecycle;
+pub mod linux;
 mod overlay;
 mod process;
 mod resources;
@@ -59,6 +60,9 @@ pub enum EnforcementPoint {
     ScratchUnmount,
     /// `get_properties`
     GetProperties,
+    /// `linux_settings`: of containers and processes that ask for more than the guest gives every one
+    /// ([`linux`]). The framework has no such rule, only a policy of the tenant's own can have one.
+    LinuxSettings,
     /// `load_fragment`
     LoadFragment,
     /// `load_transparency_trust_list`
@@ -89,6 +93,7 @@ impl EnforcementPoint {
             Self::ScratchMount => "scratch_mount",
             Self::ScratchUnmount => "scratch_unmount",
             Self::GetProperties => "get_properties",
+            Self::LinuxSettings => "linux_settings",
             Self::LoadFragment => "load_fragment",
             Self::LoadTransparencyTrustList => "load_transparency_trust_list",
             Self::CreateSandbox => "create_sandbox",
@@ -115,6 +120,11 @@ mod private {
     pub trait Judged {
         /// What the policy is asked.
         fn question(&self) -> crate::question::Question<'_>;
+
+        /// What it is asked first, when the request has settings that the guest does not give of its own accord.
+        fn settings(&self) -> Option<crate::question::Question<'_>> {
+            None
+        }
 
         /// Takes over what the decision changed: dropped environment, dropped capabilities, stdio.
         fn amend(&mut self, _amendment: &crate::amendment::Amendment) {}

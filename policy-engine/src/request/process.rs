@@ -1,5 +1,6 @@
 //! Processes: what a container's init and an exec have in common.
 
+use super::linux::{self, LinuxSettings, ProcessSettings};
 use super::{EnforcementPoint, Judged, Request};
 use crate::amendment::Amendment;
 use crate::name::{ContainerId, ExecId};
@@ -121,6 +122,8 @@ pub struct ProcessSpec {
     pub terminal: Option<TerminalSize>,
     /// `oom_score_adj`, -1000 to 1000.
     pub oom_score_adj: Option<i16>,
+    /// Settings beyond those that every process has.
+    pub settings: ProcessSettings,
 }
 
 impl ProcessSpec {
@@ -167,6 +170,10 @@ impl Judged for ExecInContainer {
             umask: process.umask_text().into(),
             capabilities: process.capabilities.asked(),
         })
+    }
+
+    fn settings(&self) -> Option<Question<'_>> {
+        linux::question(&self.container_id, &LinuxSettings::default(), &self.process.settings)
     }
 
     fn amend(&mut self, amendment: &Amendment) {

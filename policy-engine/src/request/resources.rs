@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 /// Limits of a container; `None` leaves the kernel's default, or what was set before.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resources {
@@ -52,6 +54,12 @@ impl FromStr for IndexList {
         } else {
             Err(ParseIndexListError)
         }
+    }
+}
+
+impl Serialize for IndexList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

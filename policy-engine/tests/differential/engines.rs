@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DeviceTarget,
     ExecInContainer, GetProperties, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Request,
@@ -69,6 +70,7 @@ fn process(input: &Value) -> Option<ProcessSpec> {
         rlimits: Vec::new(),
         terminal: None,
         oom_score_adj: None,
+        settings: ProcessSettings::default(),
     })
 }
 
@@ -98,6 +100,8 @@ fn create_container(input: &Value) -> Option<CreateContainer> {
         masked_paths: Vec::new(),
         readonly_paths: Vec::new(),
         resources: Resources::default(),
+        seccomp: None,
+        linux: LinuxSettings::default(),
         allow_stdio_access: false,
     })
 }

@@ -1,5 +1,6 @@
 //! A policy of the form that `az confcom` writes, and requests that fit it.
 
+use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DeviceTarget, ExecInContainer,
     LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Request, Resources, SANDBOX_MOUNTS_DIRECTORY,
@@ -75,6 +76,7 @@ pub(crate) fn process(args: &[&str]) -> ProcessSpec {
         rlimits: Vec::new(),
         terminal: None,
         oom_score_adj: None,
+        settings: ProcessSettings::default(),
     }
 }
 
@@ -105,6 +107,8 @@ pub(crate) fn create_container(container: &str) -> CreateContainer {
         masked_paths: Vec::new(),
         readonly_paths: Vec::new(),
         resources: Resources::default(),
+        seccomp: None,
+        linux: LinuxSettings::default(),
         allow_stdio_access: false,
     }
 }

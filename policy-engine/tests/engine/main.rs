@@ -15,5 +15,6 @@ mod loading;
 mod opa;
 mod points;
 mod session;
+mod settings;
 mod settling;
 mod windows;

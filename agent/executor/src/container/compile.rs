@@ -1,5 +1,6 @@
 //! Turns requests into plans: everything of the host's is parsed here, before a process exists.
 
+use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
 use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::thread::CapabilitySet;
 
@@ -34,6 +35,12 @@ pub enum PlanError {
     /// Beyond what the kernel knows.
     #[error("the OOM score adjustment is not between -1000 and 1000")]
     OomScore,
+    /// A setting that is not carried out.
+    #[error("`{name}` is not supported")]
+    Unsupported {
+        /// Its name in the OCI runtime specification.
+        name: &'static str,
+    },
     /// A mount is refused.
     #[error("the mount at `{destination}` is refused")]
     Mount {
@@ -69,6 +76,12 @@ pub(super) fn root(
     request: &CreateContainer,
     options: &CreateOptions,
 ) -> Result<(RootPlan, Vec<BindSource>), PlanError> {
+    if request.linux != LinuxSettings::default() {
+        return Err(PlanError::Unsupported { name: "linux" });
+    }
+    if request.seccomp.is_some() {
+        return Err(PlanError::Unsupported { name: "linux.seccomp" });
+    }
     let requested = request.mounts.iter().chain(&options.extra_mounts);
     let mounts = mounts::compile(requested, request.privileged)
         .map_err(|(destination, source)| PlanError::Mount { destination, source })?;
@@ -98,6 +111,9 @@ pub(super) fn process(
     }
     if spec.args.iter().chain(&spec.env).chain(extra_env).any(|text| text.contains('\0')) {
         return Err(PlanError::Nul);
+    }
+    if spec.settings != ProcessSettings::default() {
+        return Err(PlanError::Unsupported { name: "process" });
     }
     if spec.umask > 0o777 {
         return Err(PlanError::Umask);
@@ -180,6 +196,7 @@ mod tests {
             rlimits: Vec::new(),
             terminal: Some(Default::default()),
             oom_score_adj: None,
+            settings: ProcessSettings::default(),
         }
     }
 

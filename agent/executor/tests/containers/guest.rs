@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use executor::container::{Container, CreateError, CreateOptions, ExecError, Process, create};
 use executor::launcher::Launcher;
 use policy_engine::authority::BootAuthority;
+use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DEFAULT_CAPABILITIES, ExecInContainer,
     ProcessSpec, Resources, ShutdownContainer, User,
@@ -117,6 +118,8 @@ impl Guest {
             masked_paths: Vec::new(),
             readonly_paths: Vec::new(),
             resources: Resources::default(),
+            seccomp: None,
+            linux: LinuxSettings::default(),
             allow_stdio_access: false,
         }
     }
@@ -236,6 +239,7 @@ pub(crate) fn process(args: &[&str]) -> ProcessSpec {
         rlimits: Vec::new(),
         terminal: None,
         oom_score_adj: None,
+        settings: ProcessSettings::default(),
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn of_creation(
     if unmet(Condition::Seccomp) {
         differences.add([Difference::of(Field::SeccompProfileSha256)
             .expected(&*candidate.container.seccomp_profile_sha256)
-            .given(question.seccomp_profile_sha256)]);
+            .given(&*question.seccomp_profile_sha256)]);
     }
 }
 

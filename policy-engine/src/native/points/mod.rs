@@ -110,9 +110,10 @@ impl Rules<'_> {
             Question::DumpStacks(_) => Answer::allowed(rights.dump_stacks),
             Question::RuntimeLogging(_) => Answer::allowed(rights.runtime_logging),
             Question::HostNetwork(_) => Answer::allowed(rights.host_network),
-            Question::CreateSandbox(_) | Question::ControlContainer(_) | Question::DestroySandbox(_) => {
-                Answer::Interpreter
-            }
+            Question::LinuxSettings(_)
+            | Question::CreateSandbox(_)
+            | Question::ControlContainer(_)
+            | Question::DestroySandbox(_) => Answer::Interpreter,
         }
     }
 }
