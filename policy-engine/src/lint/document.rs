@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::evaluator::{EvaluatorKind, LoadError, Rule, Session, policy_rules};
 use crate::native::objects::Version;
+use crate::request::EnforcementPoint;
 
 /// What every policy of this dialect may define beside its answers to questions.
 pub(super) const VALUES: [&str; 20] = [
@@ -113,11 +114,21 @@ fn points(values: &mut Values, rules: &BTreeMap<String, Rule>) -> BTreeMap<Strin
     let mut points = BTreeMap::new();
     for (name, point) in api.as_object().into_iter().flatten() {
         let Some(introduced) = point["introduced"].as_str().and_then(version) else { continue };
-        let own = rules.get(name).is_some_and(|rule| rule.framework.is_none());
-        let open = own && values.of(&format!("data.policy.{name}")).get("allowed") == Some(&Json::Bool(true));
-        points.insert(name.clone(), Point { introduced, open });
+        points.insert(name.clone(), Point { introduced, open: is_open(values, rules, name) });
+    }
+    // No version of the API has it, and no policy needs it.
+    let settings = EnforcementPoint::LinuxSettings.name();
+    if rules.contains_key(settings) {
+        let open = is_open(values, rules, settings);
+        points.insert(settings.to_owned(), Point { introduced: Version::new(0, 0, 0), open });
     }
     points
+}
+
+/// Whether a rule of the policy's own allows whatever is asked.
+fn is_open(values: &mut Values, rules: &BTreeMap<String, Rule>, name: &str) -> bool {
+    let own = rules.get(name).is_some_and(|rule| rule.framework.is_none());
+    own && values.of(&format!("data.policy.{name}")).get("allowed") == Some(&Json::Bool(true))
 }
 
 /// A version as `0.10.0`.

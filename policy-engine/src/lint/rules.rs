@@ -76,4 +76,15 @@ mod tests {
         let more = Policy::new().replace("allow_dump_stacks :=", "helper := 1\nallow_dump_stacks :=");
         assert_eq!(more.paths("name-unknown"), ["helper"]);
     }
+
+    #[test]
+    fn the_rule_for_settings_is_the_policys_own() {
+        let with =
+            |rule: &str| Policy::new().replace("package policy", &format!("package policy\n\n{rule}\n"));
+        let open = with("linux_settings := {\"allowed\": true}");
+        assert_eq!(open.paths("rule-open"), ["linux_settings"]);
+        let own = with("linux_settings := {\"allowed\": input.linux.hooks.startContainer == []}");
+        assert_eq!(own.paths("rule-own"), ["linux_settings"]);
+        assert_eq!(own.paths("name-unknown"), [""; 0]);
+    }
 }
