@@ -7,6 +7,7 @@ mod artifacts;
 mod bench;
 mod check;
 mod command;
+mod contest;
 mod demo;
 mod fuzz;
 mod image;
@@ -28,6 +29,8 @@ enum Task {
     Bench(bench::Args),
     /// Judge the sources: format, lints, documents, layering, lengths, licences
     Check(check::Args),
+    /// Run a public conformance suite of OCI runtimes against ours and others
+    Contest(contest::Args),
     /// Show the whole story: a guest, its policy, a container, a report, and the attacks that fail
     Demo(demo::Args),
     /// Feed parsers of foreign bytes with random ones
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Bench(args) => bench::run(&args),
         Task::Check(args) => check::run(&args),
+        Task::Contest(args) => contest::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Image(args) => image::run(&args),

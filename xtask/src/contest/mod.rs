@@ -1,0 +1,63 @@
+//! `cargo xtask contest`: a public conformance suite of OCI runtimes, against ours and others side by side.
+
+mod comparison;
+mod outcome;
+mod suite;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::command::{Run, repository_root};
+use comparison::Comparison;
+use suite::Suite;
+
+/// Arguments of `cargo xtask contest`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The folder with youki's suite: `contest`, `runtimetest`, `bundle.tar.gz`
+    #[arg(long)]
+    suite: PathBuf,
+    /// Runtimes to run beside ours. The first is the measure: what it passes has to pass with ours
+    #[arg(long, default_value = "runc")]
+    runtime: Vec<PathBuf>,
+    /// Only these groups of tests
+    #[arg(long)]
+    group: Vec<String>,
+}
+
+/// Runs the suite and prints what each runtime passes.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let suite = Suite::open(&args.suite)?;
+    let mut runtimes = vec![build()?];
+    runtimes.extend(args.runtime.iter().cloned());
+    let names =
+        runtimes.iter().map(|path| path.file_name().unwrap_or(path.as_os_str()).display().to_string());
+    let mut comparison = Comparison::new(names.collect());
+    let groups = if args.group.is_empty() { suite.groups()? } else { args.group.clone() };
+    for group in &groups {
+        let mut answers = Vec::new();
+        for runtime in &runtimes {
+            eprintln!("{group}: {}", runtime.display());
+            let (outcomes, trouble) = suite.run(group, runtime);
+            if let Some(trouble) = trouble {
+                eprintln!("{trouble}");
+            }
+            answers.push(outcomes);
+        }
+        comparison.add(group, &answers);
+    }
+    println!("{}", comparison.to_markdown());
+    let behind = comparison.behind();
+    anyhow::ensure!(behind.is_empty(), "the first runtime passes what ours does not: {}", behind.join(", "));
+    Ok(())
+}
+
+/// Builds our command line.
+fn build() -> anyhow::Result<PathBuf> {
+    Run::cargo()
+        .args(["build", "--quiet", "--release", "--package", "oci-cli"])
+        .run()
+        .context("our command line could not be built")?;
+    Ok(repository_root().join("target/release/cce-oci"))
+}
