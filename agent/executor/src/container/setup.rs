@@ -8,6 +8,7 @@ mod conceal;
 mod devices;
 mod filesystem;
 mod identity;
+mod procfs;
 mod program;
 mod root;
 mod terminal;

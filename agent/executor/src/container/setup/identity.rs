@@ -1,13 +1,9 @@
 //! Limits, users and rights.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 
-use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid, openat2};
+use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
@@ -15,23 +11,14 @@ use rustix::thread::{
     set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use super::procfs::PrivateProcfs;
 use crate::container::plan::{ProcessPlan, RlimitKind};
 use crate::container::report::{AtStep as _, Failure, Step};
 
 /// Sets the adjustment of the OOM killer's score.
-///
-/// Through a procfs of its own that is mounted nowhere: what lies at `/proc` may be something else, or turn the
-/// write into another one (CVE-2025-52881).
 pub(super) fn set_oom_score(process: &ProcessPlan) -> io::Result<()> {
     let Some(score) = process.oom_score_adj else { return Ok(()) };
-    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "subset", "pid")?;
-    fsconfig_create(&context)?;
-    let proc = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = openat2(&proc, "self/oom_score_adj", flags, Mode::empty(), resolve)?;
-    File::from(file).write_all(score.to_string().as_bytes())
+    PrivateProcfs::of_processes()?.write("self/oom_score_adj", score.to_string().as_bytes())
 }
 
 /// Sets the resource limits.

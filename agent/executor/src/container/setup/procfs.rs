@@ -1,0 +1,83 @@
+//! A procfs of the process's own: what it writes to about itself and its namespaces.
+//!
+//! What lies at `/proc` of a container may be something else, have something mounted over the file that is meant, or
+//! turn the write into one of another file (CVE-2019-19921, CVE-2025-52881, CVE-2025-62596). So the writes of the
+//! set-up go to a new instance that is attached to no directory tree: no container has a path to it.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
+};
+
+/// `PROC_SUPER_MAGIC` of `linux/magic.h`.
+const PROCFS_MAGIC: u32 = 0x9fa0;
+
+/// A detached instance of procfs for the caller's pid namespace.
+#[derive(Debug)]
+pub(super) struct PrivateProcfs(OwnedFd);
+
+impl PrivateProcfs {
+    /// One with the directories of processes alone.
+    pub(super) fn of_processes() -> io::Result<Self> {
+        Self::new(Some("pid"))
+    }
+
+    /// One with `/proc/sys` as well, which is that of the caller's namespaces.
+    #[expect(dead_code, reason = "no plan has sysctls yet")]
+    pub(super) fn with_sysctls() -> io::Result<Self> {
+        Self::new(None)
+    }
+
+    fn new(subset: Option<&str>) -> io::Result<Self> {
+        let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        if let Some(subset) = subset {
+            fsconfig_set_string(&context, "subset", subset)?;
+        }
+        fsconfig_create(&context)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+        Ok(Self(tree))
+    }
+
+    /// Writes `value`, in one piece, to the file at `path`, which is relative: `self/oom_score_adj`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; `EINVAL` when `path` is no regular file of a procfs.
+    pub(super) fn write(&self, path: &str, value: &[u8]) -> io::Result<()> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut file = File::from(openat2(&self.0, path, flags, Mode::empty(), resolve)?);
+        check(&file)?;
+        // The kernel takes a value whole or not at all; a second part would be a second value.
+        if file.write(value)? == value.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+}
+
+/// Refuses all but regular files of a procfs.
+fn check(file: impl AsFd) -> io::Result<()> {
+    let is_regular = FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::RegularFile;
+    let is_procfs = u32::try_from(fstatfs(&file)?.f_type) == Ok(PROCFS_MAGIC);
+    if is_regular && is_procfs { Ok(()) } else { Err(Errno::INVAL.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_a_procfs_are_written() {
+        assert!(check(File::open("/proc/self/oom_score_adj").unwrap()).is_ok());
+        for other in ["/proc/self", "/dev/null", "/sys/kernel/mm", "/etc/passwd"] {
+            let refused = check(File::open(other).unwrap()).unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(Errno::INVAL.raw_os_error()), "{other}");
+        }
+    }
+}
