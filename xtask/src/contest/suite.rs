@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::outcome::{self, Outcome};
-use crate::command::Run;
+use crate::command::{CommandError, Run};
 
 /// The longest that a group may take. The slowest one takes about a minute on two cores.
 const GROUP_SECONDS_MAX: u32 = 180;
@@ -32,26 +32,26 @@ impl Suite {
         Ok(listed.lines().map(ToOwned::to_owned).collect())
     }
 
-    /// Runs one group in a process of its own, so that a test that hangs or aborts costs only its group. The
-    /// second value says why there may be no answers.
-    pub(super) fn run(&self, group: &str, runtime: &Path) -> (Vec<(String, Outcome)>, Option<String>) {
+    /// Runs one group, or `group::test`, in a process of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the suite ended before it answered.
+    pub(super) fn run(&self, tests: &str, runtime: &Path) -> Result<Vec<(String, Outcome)>, CommandError> {
         let kind = runtime.file_name().unwrap_or(runtime.as_os_str());
-        let finished = Run::new("timeout")
+        let output = Run::new("timeout")
             .args(["--kill-after=5", &GROUP_SECONDS_MAX.to_string()])
             .arg(self.folder.join("contest"))
             .args(["run", "--runtime"])
             .arg(runtime)
             .arg("--runtimetest")
             .arg(self.folder.join("runtimetest"))
-            .args(["--tests", group])
+            .args(["--tests", tests])
             // The suite leaves out what it knows a runtime not to do.
             .env("RUNTIME_KIND", kind)
             .in_dir(&self.folder)
-            .stdout();
-        match finished {
-            Ok(output) => (outcome::parse(&output), None),
-            Err(failure) => (Vec::new(), Some(failure.to_string())),
-        }
+            .stdout()?;
+        Ok(outcome::parse(&output))
     }
 }
 
