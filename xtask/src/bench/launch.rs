@@ -1,19 +1,26 @@
-//! How long a container takes, as a host sees it.
+//! How long a container takes: for the launcher alone, beside other runtimes, and as a host sees it.
 
 use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use super::{Figure, Figures, median};
+use super::{Figure, Figures, median, runtimes};
 use crate::command::repository_root;
 use crate::stage::{self, Container, Launch, Stage as _, container_image};
 
 /// Containers that are run.
 const RUNS: u8 = 30;
 
-/// Runs containers of a native guest, one after the other.
+/// Measures the launcher, and then a whole guest.
 pub(super) fn measure() -> anyhow::Result<Figures> {
+    let (mut figures, remarks) = runtimes::measure()?;
+    figures.extend(as_a_host()?);
+    Ok(Figures { bench: "launch", figures, remarks })
+}
+
+/// Runs containers of a native guest, one after the other.
+fn as_a_host() -> anyhow::Result<[Figure; 3]> {
     let dir = repository_root().join("target/bench");
     fs::create_dir_all(&dir).context("cannot create the directory of the benchmark")?;
     let (cce, stage) = (stage::cce()?, stage::native(&dir)?);
@@ -43,14 +50,11 @@ pub(super) fn measure() -> anyhow::Result<Figures> {
         ensure!(answer.ran_well(), "the container failed: {}", answer.json);
     }
     let (call_ms, run_ms) = (median(calls), median(runs));
-    Ok(Figures {
-        bench: "launch",
-        figures: vec![
-            Figure::new("health_command_ms", call_ms, "ms"),
-            Figure::new("container_run_command_ms", run_ms, "ms"),
-            // Layer, scratch and root mounted, created, started, waited for, removed, unmounted; the client's own start
-            // is taken off.
-            Figure::new("container_run_ms", run_ms - call_ms, "ms"),
-        ],
-    })
+    Ok([
+        Figure::new("health_command_ms", call_ms, "ms"),
+        Figure::new("container_run_command_ms", run_ms, "ms"),
+        // Layer, scratch and root mounted, created, started, waited for, removed, unmounted; the client's own start
+        // is taken off.
+        Figure::new("container_run_ms", run_ms - call_ms, "ms"),
+    ])
 }

@@ -3,6 +3,7 @@
 mod footprint;
 mod launch;
 mod policy;
+mod runtimes;
 
 use serde::Serialize;
 
@@ -33,6 +34,9 @@ enum Name {
 struct Figures {
     bench: &'static str,
     figures: Vec<Figure>,
+    /// What could not be measured, and what is special about a figure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
 }
 
 /// One number.
@@ -104,7 +108,10 @@ fn print(found: &Figures) {
         });
         let peer = figure.peer.as_ref().map(|peer| format!("  ({}: {})", peer.name, peer.value));
         let remarks = [target, peer].into_iter().flatten().collect::<String>();
-        println!("  {:<48} {:>12.1} {:<2}{remarks}", figure.name, figure.value, figure.unit);
+        println!("  {:<48} {:>12.2} {:<2}{remarks}", figure.name, figure.value, figure.unit);
+    }
+    for remark in &found.remarks {
+        println!("  {remark}");
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn measure() -> anyhow::Result<Figures> {
     let (interpreted, native): (Vec<_>, Vec<_>) =
         values.iter().partition(|(name, _)| name.starts_with("interpreter_"));
     let figures = native.into_iter().chain(interpreted).map(|(name, value)| figure(name, value));
-    Ok(Figures { bench: "policy", figures: figures.collect() })
+    Ok(Figures { bench: "policy", figures: figures.collect(), remarks: Vec::new() })
 }
 
 fn figure(name: &str, value: &Value) -> Figure {

@@ -66,7 +66,7 @@ pub(crate) struct Guest {
 }
 
 /// A policy that allows everything, with or without access to streams.
-fn policy(stdio: bool) -> String {
+pub(crate) fn policy(stdio: bool) -> String {
     format!(
         "package policy\napi_version := \"0.10.0\"\nframework_version := \"0.2.3\"\n\
          create_container := {{\"allowed\": true, \"env_list\": input.envList, \"allow_stdio_access\": {stdio}}}\n\
