@@ -1,6 +1,7 @@
-//! Container images on disk: OCI image layouts, `docker save` archives, single layer archives.
+//! Container images on disk: OCI image layouts, `docker save` and OCI archives, single layer archives.
 
-mod docker_archive;
+mod archive;
+mod compression;
 mod layer_source;
 mod layout;
 
@@ -9,11 +10,13 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use archive::Archive;
 pub(crate) use layer_source::LayerSource;
 pub(crate) use layout::Image;
+use layout::Layout;
 
-/// The layers in `path`, base first: an OCI image layout directory, a `docker save` archive, or one layer as a tar
-/// archive, compressed or not.
+/// The layers in `path`, base first: an OCI image layout (a directory or an archive), a `docker save` archive, or one
+/// layer as a tar archive. Archives and layers may be compressed.
 ///
 /// # Errors
 /// When the path cannot be read, or is an image that is broken.
@@ -25,9 +28,37 @@ pub(crate) fn layers_of(path: &Path) -> anyhow::Result<Vec<LayerSource>> {
     let whole = LayerSource::file(path);
     // What cannot be read twice cannot be looked into first.
     if kind.is_file()
-        && let Some(layers) = docker_archive::layers_of(&whole)?
+        && let Some(layers) = layers_in(&whole)?
     {
         return Ok(layers);
     }
     Ok(vec![whole])
+}
+
+/// The layers of the image in an archive; nothing for the archive of a layer.
+fn layers_in(whole: &LayerSource) -> anyhow::Result<Option<Vec<LayerSource>>> {
+    let whole = match whole.is_compressed()? {
+        false => whole.clone(),
+        true if archive::may_hold_image(whole) => whole.clone().uncompressed()?,
+        true => return Ok(None),
+    };
+    let Some(archive) = Archive::open(whole.clone())? else { return Ok(None) };
+    if let Some(layers) = archive.docker_layers()? {
+        return Ok(Some(layers));
+    }
+    let Some(layout) = Layout::in_archive(archive) else { return Ok(None) };
+    let image = Image::read(&layout).with_context(|| format!("cannot read {whole} as an OCI archive"))?;
+    Ok(Some(image.into_layers()))
+}
+
+/// The digits of a digest `sha256:...`, which become a part of file names.
+///
+/// # Errors
+/// When it is another digest.
+fn sha256(digest: &str) -> anyhow::Result<&str> {
+    let is_digits = |digits: &&str| {
+        digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let digits = digest.strip_prefix("sha256:").filter(is_digits);
+    digits.with_context(|| format!("{digest} is not a SHA-256 digest"))
 }

@@ -3,11 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "what is tested is a program")]
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::{Compression, write::GzEncoder};
+use ruzstd::decoding::StreamingDecoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -45,8 +47,36 @@ fn write(folder: &Path, name: &str, data: &[u8]) -> PathBuf {
     path
 }
 
+fn zstd(data: &[u8]) -> Vec<u8> {
+    compress_to_vec(data, CompressionLevel::Fastest)
+}
+
+fn digest(data: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(data)))
+}
+
+/// Digest of what a stored layer is when it is not compressed.
+fn diff_id(stored: &[u8]) -> String {
+    let mut archive = Vec::new();
+    match stored {
+        [0x1f, 0x8b, ..] => flate2::read::GzDecoder::new(stored).read_to_end(&mut archive).unwrap(),
+        [0x28, 0xb5, ..] => StreamingDecoder::new(stored).unwrap().read_to_end(&mut archive).unwrap(),
+        _ => {
+            stored.clone_into(&mut archive);
+            0
+        }
+    };
+    digest(&archive)
+}
+
 /// An OCI image layout of these (stored) layers.
 fn layout(folder: &Path, layers: &[Vec<u8>], config: Value) -> PathBuf {
+    let diff_ids: Vec<_> = layers.iter().map(|stored| diff_id(stored)).collect();
+    layout_that_claims(folder, layers, &diff_ids, config)
+}
+
+/// The same, with these digests in its configuration.
+fn layout_that_claims(folder: &Path, layers: &[Vec<u8>], diff_ids: &[String], config: Value) -> PathBuf {
     let blobs = folder.join("layout/blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let add = |media_type: &str, data: &[u8]| {
@@ -56,7 +86,6 @@ fn layout(folder: &Path, layers: &[Vec<u8>], config: Value) -> PathBuf {
                "digest": format!("sha256:{digest}"), "size": data.len()})
     };
     let stored: Vec<_> = layers.iter().map(|data| add("layer.v1.tar+gzip", data)).collect();
-    let diff_ids: Vec<_> = stored.iter().map(|layer| layer["digest"].clone()).collect();
     let config = json!({"architecture": "amd64", "os": "linux", "config": config,
                         "rootfs": {"type": "layers", "diff_ids": diff_ids}});
     let config = add("config.v1+json", config.to_string().as_bytes());
@@ -93,9 +122,60 @@ fn every_form_of_a_layer_has_the_same_root_hash() {
     assert_eq!(roots(&cce(&["layer", "hash", text(&image)]).1), expected);
 
     let list = br#"[{"Config":"c.json","RepoTags":["a:b"],"Layers":["1/layer.tar","2/layer.tar"]}]"#;
-    let saved = [("2/layer.tar", top.as_slice()), ("1/layer.tar", &base), ("manifest.json", list)];
-    let saved = write(folder.path(), "saved.tar", &layer(&saved));
-    assert_eq!(roots(&cce(&["layer", "hash", text(&saved)]).1), expected);
+    let config = json!({"architecture": "amd64", "os": "linux",
+                        "rootfs": {"type": "layers", "diff_ids": [digest(&base), digest(&top)]}});
+    let config = config.to_string();
+    let saved = layer(&[
+        ("2/layer.tar", &top),
+        ("1/layer.tar", &gzip(&base)),
+        ("c.json", config.as_bytes()),
+        ("manifest.json", list),
+    ]);
+    for (name, data) in [("s.tar", saved.clone()), ("s.tar.gz", gzip(&saved)), ("s.tar.zst", zstd(&saved))] {
+        let path = write(folder.path(), name, &data);
+        assert_eq!(roots(&cce(&["layer", "hash", text(&path)]).1), expected, "{name}");
+    }
+}
+
+#[test]
+fn layers_of_zstd_and_images_in_archives_have_the_same_root_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, top) = (layer(&[("bin/tool", b"#!")]), layer(&[("etc/config", b"a=b")]));
+    let compressed = write(folder.path(), "base.tar.zst", &zstd(&base));
+    let plain = write(folder.path(), "base.tar", &base);
+    let expected = cce(&["layer", "hash", text(&plain)]).1;
+    assert_eq!(roots(&cce(&["layer", "hash", text(&compressed)]).1), roots(&expected));
+
+    let image = layout(folder.path(), &[zstd(&base), gzip(&top)], json!({}));
+    let of_directory = cce(&["layer", "hash", text(&image)]).1;
+    assert_eq!(roots(&of_directory)[0], roots(&expected)[0]);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_dir_all(".", &image).unwrap();
+    let archive = archive.into_inner().unwrap();
+    for (name, data) in [("oci.tar", archive.clone()), ("oci.tar.gz", gzip(&archive))] {
+        let path = write(folder.path(), name, &data);
+        assert_eq!(roots(&cce(&["layer", "hash", text(&path)]).1), roots(&of_directory), "{name}");
+    }
+}
+
+#[test]
+fn a_layer_that_the_configuration_does_not_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (named, stored) = (layer(&[("a", b"1")]), layer(&[("a", b"2")]));
+    let image = layout_that_claims(folder.path(), &[gzip(&stored)], &[digest(&named)], json!({}));
+    let (code, _, errors) = cce(&["layer", "hash", text(&image)]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("configuration"), "{errors}");
+
+    let config = json!({"architecture": "amd64", "os": "linux",
+                        "rootfs": {"type": "layers", "diff_ids": [digest(&named)]}});
+    let list = br#"[{"Config":"c.json","Layers":["layer.tar"]}]"#;
+    let saved =
+        [("layer.tar", &stored[..]), ("c.json", config.to_string().as_bytes()), ("manifest.json", list)]
+            .map(|(name, data)| (name, data.to_vec()));
+    let members: Vec<_> = saved.iter().map(|(name, data)| (*name, data.as_slice())).collect();
+    let saved = write(folder.path(), "saved.tar", &layer(&members));
+    assert_eq!(cce(&["layer", "hash", text(&saved)]).0, 2);
 }
 
 #[test]
@@ -117,7 +197,7 @@ fn broken_input_is_refused_with_a_reason() {
         ("noise", &[0x55; 4096]),
         ("cut.tar", &archive[..5000]),
         ("cut.tar.gz", &cut_gzip),
-        ("zstd", b"\x28\xb5\x2f\xfd1234"),
+        ("cut.tar.zst", b"\x28\xb5\x2f\xfd1234"),
     ] {
         let path = write(folder.path(), name, data);
         let (code, answer, errors) = cce(&["layer", "hash", text(&path)]);

@@ -19,7 +19,7 @@ const BUFFER_SIZE: usize = 256 * 1024;
 /// Arguments of `cce layer build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// A layer archive (.tar, .tar.gz), a `docker save` archive or an OCI image layout directory.
+    /// A layer archive, a `docker save` archive or an OCI image layout; plain, .gz or .zst.
     source: PathBuf,
     /// The image to write, of a source with one layer.
     #[arg(long, required_unless_present = "output_dir", conflicts_with = "output_dir")]

@@ -13,7 +13,7 @@ use crate::output::Answer;
 /// Arguments of `cce layer hash`.
 #[derive(Debug, Args)]
 pub(crate) struct HashArgs {
-    /// Layer archives (.tar, .tar.gz), `docker save` archives, OCI image layout directories.
+    /// Layer archives, `docker save` archives, OCI image layouts (a directory or an archive); plain, .gz or .zst.
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
