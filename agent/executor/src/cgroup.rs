@@ -8,6 +8,8 @@
 //! developer's machine may have its controllers in version 1 ([`legacy`]).
 
 pub(crate) mod devices;
+#[cfg(feature = "handover")]
+pub(crate) mod handover;
 mod legacy;
 mod limits;
 mod oom;
@@ -71,7 +73,8 @@ pub(crate) struct Cgroup {
     directory: OwnedFd,
     /// Where controllers of version 1 have it.
     legacy: Vec<Legacy>,
-    removed: bool,
+    /// Dropping it does nothing.
+    released: bool,
 }
 
 /// A cgroup with its limits.
@@ -104,7 +107,7 @@ impl Cgroup {
             }
         };
         // From here on dropping it removes it.
-        let mut cgroup = Self { path, directory, legacy: Vec::new(), removed: false };
+        let mut cgroup = Self { path, directory, legacy: Vec::new(), released: false };
         devices::restrict(cgroup.as_fd()).map_err(CgroupError::Devices)?;
         // Where one cannot be made, its limits are not enforced, and said so.
         let made = hierarchies.iter().map(|hierarchy| Legacy::create(hierarchy, &name, id.as_str()));
@@ -175,7 +178,7 @@ impl Cgroup {
     pub(crate) fn remove(mut self) -> io::Result<()> {
         self.wait_for_event("populated 0")?;
         self.remove_directories()?;
-        self.removed = true;
+        self.released = true;
         Ok(())
     }
 
@@ -212,7 +215,7 @@ impl AsFd for Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if !self.removed {
+        if !self.released {
             // A container without an owner must not run on; its directory may stay behind when that takes time.
             let _ = self.kill();
             let _ = self.wait_for_event("populated 0");

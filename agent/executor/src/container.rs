@@ -10,6 +10,8 @@
 mod compile;
 mod control;
 mod exec;
+#[cfg(feature = "handover")]
+pub mod handover;
 mod mounts;
 pub(crate) mod plan;
 pub(crate) mod process;
@@ -40,6 +42,7 @@ use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
 use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
 use crate::launcher::channel::Channel;
 use crate::launcher::{Launcher, Registry};
+use crate::stdio::{GivenStreams, StreamAccess};
 
 /// What the guest adds to a container of its own accord; never the host's words.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +53,11 @@ pub struct CreateOptions {
     pub extra_mounts: Vec<ContainerMount>,
     /// The directories that sources of bind mounts may lie in; anything else of the guest is out of reach.
     pub bind_source_directories: Vec<GuestPath>,
+    /// Whether it has no mounts but those that are asked for, instead of the guest's default ones as well.
+    pub without_default_mounts: bool,
+    /// What its init has as standard streams, instead of pipes of the agent's. It has a terminal in any case if it asks
+    /// for one.
+    pub streams: Option<GivenStreams>,
 }
 
 /// Why a container was not created.
@@ -204,9 +212,10 @@ fn make(
     }
     let Limited { cgroup, unenforced } =
         Cgroup::create(&request.container_id, &request.resources).map_err(CreateError::Cgroup)?;
+    let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = trees.iter().map(OwnedFd::as_fd).collect();
     let plan = Plan::Init(Box::new(root), process);
-    match spawn(launcher, &plan, &cgroup, &descriptors, request.allow_stdio_access) {
+    match spawn(launcher, &plan, &cgroup, &descriptors, access) {
         Ok((init, gate)) => Ok(Made { init, gate, cgroup, unenforced }),
         Err(Failed { error, remnant }) => {
             let undone = cgroup.kill().and_then(|()| remnant.end()).and_then(|()| cgroup.remove()).is_ok();

@@ -45,6 +45,8 @@ pub enum StdioError {
 pub(crate) enum Stdio {
     /// The null device, for policy grants no access.
     Denied,
+    /// Somebody else's.
+    Given,
     /// Three pipes.
     Pipes { input: Input, output: AsyncFd<OwnedFd>, error: AsyncFd<OwnedFd> },
     /// A terminal's master end. The agent never opens the other end, which could become its controlling terminal.
@@ -58,12 +60,47 @@ pub(crate) struct Input {
     closed: watch::Sender<bool>,
 }
 
+/// Descriptors that a process gets as its standard streams as they are. Clones are of the same ones.
+#[derive(Debug, Clone)]
+pub struct GivenStreams(Arc<[OwnedFd; 3]>);
+
+impl GivenStreams {
+    /// Input, output and error.
+    #[must_use]
+    pub fn new(input: OwnedFd, output: OwnedFd, error: OwnedFd) -> Self {
+        Self(Arc::new([input, output, error]))
+    }
+}
+
+/// Who may use the streams of a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum StreamAccess<'a> {
+    /// Nobody: policy grants no access.
+    Denied,
+    /// The agent, for the host.
+    Agent,
+    /// Who has the other ends of these.
+    Given(&'a GivenStreams),
+}
+
+impl<'a> StreamAccess<'a> {
+    /// Given streams count where access is `allowed`, and nowhere else.
+    pub(crate) fn new(allowed: bool, given: Option<&'a GivenStreams>) -> Self {
+        match (allowed, given) {
+            (false, _) => Self::Denied,
+            (true, None) => Self::Agent,
+            (true, Some(given)) => Self::Given(given),
+        }
+    }
+}
+
 /// Streams of a process that does not exist yet.
 #[derive(Debug)]
 pub(crate) enum Prepared {
     Denied {
         null: OwnedFd,
     },
+    Given(GivenStreams),
     Pipes {
         ours: (PipeWriter, PipeReader, PipeReader),
         theirs: (PipeReader, PipeWriter, PipeWriter),
@@ -73,12 +110,13 @@ pub(crate) enum Prepared {
 }
 
 impl Prepared {
-    /// Prepares the null device where access is denied, a terminal if one is asked for, or pipes.
-    pub(crate) fn new(allowed: bool, terminal: bool) -> io::Result<Self> {
-        match (allowed, terminal) {
-            (false, _) => Ok(Self::Denied { null: null_device()? }),
-            (true, true) => Ok(Self::Terminal),
-            (true, false) => {
+    /// Prepares the null device where access is denied, a terminal if one is asked for, what was given, or pipes.
+    pub(crate) fn new(access: StreamAccess<'_>, terminal: bool) -> io::Result<Self> {
+        match (access, terminal) {
+            (StreamAccess::Denied, _) => Ok(Self::Denied { null: null_device()? }),
+            (StreamAccess::Agent | StreamAccess::Given(_), true) => Ok(Self::Terminal),
+            (StreamAccess::Given(given), false) => Ok(Self::Given(given.clone())),
+            (StreamAccess::Agent, false) => {
                 let (input, their_input) = swap(io::pipe()?);
                 let (output, their_output) = io::pipe()?;
                 let (error, their_error) = io::pipe()?;
@@ -92,6 +130,7 @@ impl Prepared {
     pub(crate) fn theirs(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Self::Denied { null } => vec![null.as_fd(); 3],
+            Self::Given(given) => given.0.iter().map(OwnedFd::as_fd).collect(),
             Self::Pipes { theirs: (input, output, error), .. } => {
                 vec![input.as_fd(), output.as_fd(), error.as_fd()]
             }
@@ -103,6 +142,7 @@ impl Prepared {
     pub(crate) fn into_stdio(self, master: Option<OwnedFd>) -> io::Result<Stdio> {
         match (self, master) {
             (Self::Denied { .. }, None) => Ok(Stdio::Denied),
+            (Self::Given(_), None) => Ok(Stdio::Given),
             (Self::Pipes { ours: (input, output, error), .. }, None) => Ok(Stdio::Pipes {
                 input: Input {
                     writer: Mutex::new(Some(Arc::new(non_blocking(input.into(), Interest::WRITABLE)?))),
@@ -114,7 +154,7 @@ impl Prepared {
             (Self::Terminal, Some(master)) => {
                 Ok(Stdio::Terminal(non_blocking(master, Interest::READABLE | Interest::WRITABLE)?))
             }
-            (Self::Denied { .. } | Self::Pipes { .. }, Some(_)) | (Self::Terminal, None) => {
+            (Self::Denied { .. } | Self::Given(_) | Self::Pipes { .. }, Some(_)) | (Self::Terminal, None) => {
                 Err(io::ErrorKind::InvalidData.into())
             }
         }
@@ -150,6 +190,7 @@ impl Stdio {
     ) -> Result<Vec<u8>, StdioError> {
         match self {
             Self::Denied => Err(StdioError::Denied),
+            Self::Given => Err(StdioError::Missing),
             Self::Pipes { output: stream, .. } | Self::Terminal(stream) => {
                 read(stream, length_max, ended).await
             }
@@ -165,7 +206,7 @@ impl Stdio {
         match self {
             Self::Denied => Err(StdioError::Denied),
             Self::Pipes { error, .. } => read(error, length_max, ended).await,
-            Self::Terminal(_) => Err(StdioError::Missing),
+            Self::Given | Self::Terminal(_) => Err(StdioError::Missing),
         }
     }
 
@@ -177,6 +218,7 @@ impl Stdio {
     ) -> Result<usize, StdioError> {
         match self {
             Self::Denied => Err(StdioError::Denied),
+            Self::Given => Err(StdioError::Missing),
             Self::Terminal(master) => write(master, bytes, std::future::pending(), ended).await,
             Self::Pipes { input, .. } => {
                 let mut closed = input.closed.subscribe();
@@ -194,6 +236,7 @@ impl Stdio {
     pub(crate) fn close_input(&self) -> Result<(), StdioError> {
         match self {
             Self::Denied => Err(StdioError::Denied),
+            Self::Given => Err(StdioError::Missing),
             Self::Terminal(_) => Ok(()),
             Self::Pipes { input, .. } => {
                 drop(input.writer.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -203,11 +246,20 @@ impl Stdio {
         }
     }
 
+    /// The agent's end of the terminal, if there is one.
+    #[cfg(feature = "handover")]
+    pub(crate) fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Terminal(master) => Some(master.as_fd()),
+            Self::Denied | Self::Given | Self::Pipes { .. } => None,
+        }
+    }
+
     /// Sets the size of the terminal.
     pub(crate) fn resize(&self, size: TerminalSize) -> Result<(), StdioError> {
         match self {
             Self::Denied => Err(StdioError::Denied),
-            Self::Pipes { .. } => Err(StdioError::Missing),
+            Self::Given | Self::Pipes { .. } => Err(StdioError::Missing),
             Self::Terminal(master) => {
                 let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
                 tcsetwinsize(master, size).map_err(|errno| StdioError::Stream(errno.into()))

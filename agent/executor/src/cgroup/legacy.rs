@@ -65,6 +65,20 @@ impl Legacy {
         Ok(Self { controllers, path })
     }
 
+    /// Where it is and what it controls, for [`at`](Self::at).
+    #[cfg(feature = "handover")]
+    pub(super) fn place(&self) -> (Vec<String>, PathBuf) {
+        (self.controllers.iter().map(ToString::to_string).collect(), self.path.clone())
+    }
+
+    /// One that another process has made.
+    #[cfg(feature = "handover")]
+    pub(super) fn at((controllers, path): (Vec<String>, PathBuf)) -> Self {
+        let controllers =
+            CONTROLLERS.into_iter().filter(|known| controllers.iter().any(|name| name == known));
+        Self { controllers: controllers.collect(), path }
+    }
+
     /// Its directory, if it has the controller.
     pub(super) fn directory(&self, controller: &str) -> Option<&Path> {
         self.controllers.contains(&controller).then_some(self.path.as_path())

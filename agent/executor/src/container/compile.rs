@@ -83,7 +83,7 @@ pub(super) fn root(
         return Err(PlanError::Unsupported { name: "linux.seccomp" });
     }
     let requested = request.mounts.iter().chain(&options.extra_mounts);
-    let mounts = mounts::compile(requested, request.privileged)
+    let mounts = mounts::compile(requested, request.privileged, !options.without_default_mounts)
         .map_err(|(destination, source)| PlanError::Mount { destination, source })?;
     let paths = |own: &[&str], asked: &[policy_engine::GuestPath]| {
         let own = own.iter().filter(|_| !request.privileged).map(|&path| path.to_owned());

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::spawn::{Failed, Remnant, execute, spawn};
 use super::{Container, Life, PlanError, Process, SpawnError, compile};
 use crate::launcher::Launcher;
+use crate::stdio::{GivenStreams, StreamAccess};
 
 /// The most processes that are executed in a container and not [forgotten](Container::forget).
 const EXECS_MAX: usize = 1024;
@@ -46,11 +47,26 @@ impl Container {
     ///
     /// [`ExecError`]. The permit ends as *untouched*, or as *unknown* when a failed process did not end.
     pub fn exec(&self, launcher: &Launcher, permit: Permit<ExecInContainer>) -> Result<Process, ExecError> {
+        self.exec_with(launcher, permit, None)
+    }
+
+    /// As [`exec`](Self::exec), with these standard streams instead of pipes of the agent's. It has a terminal in any
+    /// case if it asks for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`exec`](Self::exec).
+    pub fn exec_with(
+        &self,
+        launcher: &Launcher,
+        permit: Permit<ExecInContainer>,
+        streams: Option<&GivenStreams>,
+    ) -> Result<Process, ExecError> {
         if let Err(error) = self.reserve(permit.request()) {
             permit.untouched();
             return Err(error);
         }
-        let made = self.make_exec(launcher, permit.request());
+        let made = self.make_exec(launcher, permit.request(), streams);
         let mut execs = self.lock_execs();
         let exec_id = &permit.request().exec_id;
         match made {
@@ -95,12 +111,18 @@ impl Container {
         Ok(())
     }
 
-    fn make_exec(&self, launcher: &Launcher, request: &ExecInContainer) -> Result<Process, Unmade> {
-        let streams = self.request().allow_stdio_access;
-        let plan = compile::process(&request.process, &[], streams)
+    fn make_exec(
+        &self,
+        launcher: &Launcher,
+        request: &ExecInContainer,
+        streams: Option<&GivenStreams>,
+    ) -> Result<Process, Unmade> {
+        let allowed = self.request().allow_stdio_access;
+        let access = StreamAccess::new(allowed, streams);
+        let plan = compile::process(&request.process, &[], allowed)
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
         let descriptors = [self.init.exit().as_fd()];
-        let (error, remnant) = match spawn(launcher, &Plan::Exec(plan), &self.cgroup, &descriptors, streams) {
+        let (error, remnant) = match spawn(launcher, &Plan::Exec(plan), &self.cgroup, &descriptors, access) {
             Ok((process, channel)) => match execute(&channel) {
                 Ok(()) => return Ok(process),
                 Err(error) => (error, Remnant::Child(process.into_exit())),

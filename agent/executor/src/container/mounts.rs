@@ -85,11 +85,12 @@ const DEFAULTS: [(&str, Virtual, &str); 7] = [
     ("/sys/fs/cgroup", Virtual::Cgroup, ""),
 ];
 
-/// Plans the mounts of a container: the default ones, each replaced by the requested one of the same place, and then
-/// the other requested ones in their order.
+/// Plans the mounts of a container: the default ones, if it gets them, each replaced by the requested one of the same
+/// place, and then the other requested ones in their order.
 pub(crate) fn compile<'a>(
     requested: impl Iterator<Item = &'a ContainerMount>,
     privileged: bool,
+    with_defaults: bool,
 ) -> Result<Mounts, (String, MountError)> {
     let mut requested: Vec<&ContainerMount> = requested.collect();
     if requested.len() > MOUNTS_MAX {
@@ -102,7 +103,7 @@ pub(crate) fn compile<'a>(
         }
     }
     let mut mounts = Mounts { plans: Vec::new(), sources: Vec::new() };
-    for (destination, kind, options) in DEFAULTS {
+    for (destination, kind, options) in DEFAULTS.into_iter().filter(|_| with_defaults) {
         match requested.iter().position(|mount| mount.destination.as_str() == destination) {
             Some(position) => mounts.add(requested.remove(position), privileged)?,
             None => {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use policy_engine::request::{Signal, TerminalSize};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use tokio::io::Interest;
 use tokio::sync::watch;
@@ -25,6 +26,9 @@ const COLLECT_INTERVAL: Duration = Duration::from_millis(20);
 pub struct ExitCode(i32);
 
 impl ExitCode {
+    /// That of a process whose parent is somebody else.
+    const UNKNOWN: Self = Self(255);
+
     /// The code, 0 to 255.
     #[must_use]
     pub fn get(self) -> i32 {
@@ -33,7 +37,7 @@ impl ExitCode {
 
     fn new(status: &WaitIdStatus) -> Self {
         let signal = status.terminating_signal().map(|signal| signal.saturating_add(128));
-        Self(status.exit_status().or(signal).unwrap_or(255))
+        Self(status.exit_status().or(signal).unwrap_or(Self::UNKNOWN.0))
     }
 }
 
@@ -61,8 +65,13 @@ impl Exit {
         let held = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.status().is_none() {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-            if let Ok(Some(status)) = waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                self.code.send_replace(Some(ExitCode::new(&status)));
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Ok(Some(status)) => drop(self.code.send_replace(Some(ExitCode::new(&status)))),
+                // Only its parent is told how it ended.
+                Err(Errno::CHILD) if self.wait_ended(Duration::ZERO).is_ok() => {
+                    self.code.send_replace(Some(ExitCode::UNKNOWN));
+                }
+                Ok(None) | Err(_) => {}
             }
         }
         drop(held);
@@ -70,13 +79,15 @@ impl Exit {
 
     /// Blocks until the child has ended, at most `timeout`, and collects it.
     pub(crate) fn wait_blocking(&self, timeout: Duration) -> io::Result<()> {
-        let mut polled = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let timeout = timeout.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
-        if poll(&mut polled, Some(&timeout))? == 0 {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        self.wait_ended(timeout)?;
         self.try_collect();
         Ok(())
+    }
+
+    fn wait_ended(&self, timeout: Duration) -> io::Result<()> {
+        let mut polled = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let timeout = timeout.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        if poll(&mut polled, Some(&timeout))? == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
     /// As [`wait_blocking`](Self::wait_blocking), for the init of a container, which ends only after every child of the
@@ -112,7 +123,7 @@ impl Exit {
         let mut code = self.code.subscribe();
         let code = code.wait_for(Option::is_some).await.map(|code| *code);
         // The sender is in `self`: there is no error. One would mean that nobody will ever know the code.
-        code.ok().flatten().unwrap_or(ExitCode(255))
+        code.ok().flatten().unwrap_or(ExitCode::UNKNOWN)
     }
 }
 
@@ -234,6 +245,11 @@ impl Process {
 
     pub(crate) fn exit(&self) -> &Exit {
         &self.0.exit
+    }
+
+    #[cfg(feature = "handover")]
+    pub(crate) fn stdio(&self) -> &Stdio {
+        &self.0.stdio
     }
 
     pub(crate) fn into_exit(self) -> Arc<Exit> {

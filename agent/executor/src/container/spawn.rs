@@ -12,7 +12,7 @@ use crate::cgroup::Cgroup;
 use crate::launcher::channel::Channel;
 use crate::launcher::protocol::{Kind, Order};
 use crate::launcher::{LaunchError, Launcher};
-use crate::stdio::Prepared;
+use crate::stdio::{Prepared, StreamAccess};
 
 /// How long one step of a new process may take; reading a program from a slow disk is the longest.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -109,7 +109,7 @@ pub(super) fn spawn(
     plan: &Plan,
     cgroup: &Cgroup,
     descriptors: &[BorrowedFd<'_>],
-    allow_stdio_access: bool,
+    access: StreamAccess<'_>,
 ) -> Result<(Process, Channel), Failed> {
     // Collecting the child and serving its streams is the reactor's work; this thread may block.
     let runtime = tokio::runtime::Handle::try_current().map_err(SpawnError::Runtime)?;
@@ -118,8 +118,7 @@ pub(super) fn spawn(
         Plan::Init(_, process) => (Kind::Init, process),
         Plan::Exec(process) => (Kind::Exec, process),
     };
-    let streams =
-        Prepared::new(allow_stdio_access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
+    let streams = Prepared::new(access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
     let memory = plan.seal().map_err(SpawnError::Prepare)?;
     let (ours, theirs) = Channel::pair().map_err(SpawnError::Prepare)?;
     ours.set_receive_timeout(REPORT_TIMEOUT).map_err(SpawnError::Prepare)?;

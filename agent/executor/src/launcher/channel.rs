@@ -38,6 +38,12 @@ impl Channel {
         Self(descriptor)
     }
 
+    /// The end as a descriptor.
+    #[cfg(feature = "handover")]
+    pub(crate) fn into_descriptor(self) -> OwnedFd {
+        self.0
+    }
+
     /// Bounds how long [`receive`](Self::receive) waits; it fails with `EAGAIN` then.
     pub(crate) fn set_receive_timeout(&self, timeout: Duration) -> io::Result<()> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(timeout)).map_err(io::Error::from)

@@ -6,8 +6,10 @@ use super::*;
 type Theirs = (PipeReader, PipeWriter, PipeWriter);
 
 fn pipes() -> (Stdio, Theirs) {
-    let Prepared::Pipes { ours, theirs } = Prepared::new(true, false).unwrap() else { panic!("pipes") };
-    let spare = Prepared::new(true, false).unwrap();
+    let Prepared::Pipes { ours, theirs } = Prepared::new(StreamAccess::Agent, false).unwrap() else {
+        panic!("pipes")
+    };
+    let spare = Prepared::new(StreamAccess::Agent, false).unwrap();
     let Prepared::Pipes { theirs: unused, .. } = spare else { panic!("pipes") };
     (Prepared::Pipes { ours, theirs: unused }.into_stdio(None).unwrap(), theirs)
 }
@@ -74,7 +76,7 @@ async fn a_write_that_nobody_reads_ends_when_input_is_closed() {
 
 #[tokio::test]
 async fn nothing_is_to_be_had_where_access_is_denied() {
-    let prepared = Prepared::new(false, true).unwrap();
+    let prepared = Prepared::new(StreamAccess::Denied, true).unwrap();
     assert_eq!(prepared.theirs().len(), 3);
     let stdio = prepared.into_stdio(None).unwrap();
     assert!(matches!(stdio.read_output(1, pending()).await, Err(StdioError::Denied)));

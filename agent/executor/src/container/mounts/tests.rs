@@ -10,7 +10,7 @@ fn mount(destination: &str, source: &str, fstype: &str, options: &[&str]) -> Con
 }
 
 fn plan(requested: &[ContainerMount]) -> Result<Mounts, MountError> {
-    compile(requested.iter(), false).map_err(|(_, error)| error)
+    compile(requested.iter(), false, true).map_err(|(_, error)| error)
 }
 
 fn at<'a>(mounts: &'a Mounts, destination: &str) -> &'a MountPlan {

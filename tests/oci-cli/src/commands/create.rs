@@ -1,0 +1,110 @@
+//! `create`: a container that waits to be started.
+
+use std::fs;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use executor::container::{Container, CreateOptions};
+use oci_spec::runtime::Spec;
+
+use super::{refuse_descriptors, write_pid};
+use crate::guest::{self, Guest};
+use crate::options::Create;
+use crate::state::{Directory, Entry, Record, Status};
+use crate::time::now;
+use crate::{convert, gate, hooks, state, terminal};
+
+pub(crate) fn run(directory: &Directory, args: &Create) -> anyhow::Result<ExitCode> {
+    let Created { entry, container, .. } = create(directory, args, true)?;
+    let pid = container.init().pid();
+    // Without the gate it ends: nobody can start it any more.
+    let left = container.release().context("the container was started").and_then(|gate| {
+        gate::leave(&entry, gate)?;
+        write_pid(args.pid_file.as_deref(), pid)
+    });
+    left.inspect_err(|_| drop(entry.remove()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A container that was created. Dropping it kills it.
+pub(super) struct Created {
+    pub(super) guest: Guest,
+    pub(super) entry: Entry,
+    pub(super) container: Container,
+}
+
+/// Creates a container. `detached` is whether this process ends before it does.
+pub(super) fn create(directory: &Directory, args: &Create, detached: bool) -> anyhow::Result<Created> {
+    let id = state::parse_id(&args.id)?;
+    if args.no_pivot {
+        bail!("`--no-pivot` is not supported");
+    }
+    refuse_descriptors(args.preserve_fds)?;
+    let bundle = args.bundle.canonicalize().context("the bundle")?;
+    let text = fs::read(bundle.join("config.json")).context("config.json cannot be read")?;
+    let spec: Spec = serde_json::from_slice(&text).context("config.json is no configuration")?;
+    let root = spec.root().as_ref().context("`root` is missing")?;
+    let rootfs = bundle.join(root.path()).canonicalize().context("the root file system")?;
+    // Links of the bundle's own, such as those of mounts, are meant from there.
+    std::env::set_current_dir(&bundle).context("the bundle")?;
+    let record = Record {
+        id: id.to_string(),
+        bundle,
+        rootfs: rootfs.to_str().context("the path of the root file system is not UTF-8")?.to_owned(),
+        created: now(),
+        handover: None,
+    };
+    let wants_terminal = spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true));
+    terminal::check(wants_terminal, detached, args.console_socket.as_deref())?;
+    let entry = directory.create(&id)?;
+    match fill(&entry, &text, &spec, record, args.console_socket.as_deref()) {
+        Ok((guest, container)) => Ok(Created { guest, entry, container }),
+        Err(error) => {
+            entry.remove()?;
+            Err(error)
+        }
+    }
+}
+
+/// Makes the container and what later commands need to know of it.
+fn fill(
+    entry: &Entry,
+    text: &[u8],
+    spec: &Spec,
+    mut record: Record,
+    console_socket: Option<&Path>,
+) -> anyhow::Result<(Guest, Container)> {
+    let request = convert::create_container(&state::parse_id(&record.id)?, spec, &record.rootfs()?)?;
+    entry.keep_spec(text)?;
+    entry.save(&record)?;
+    let launcher = guest::launcher()?;
+    let guest = Guest::new()?;
+    let options = CreateOptions {
+        bind_source_directories: vec!["/".parse()?],
+        without_default_mounts: true,
+        streams: Some(terminal::own_streams()?),
+        ..CreateOptions::default()
+    };
+    let rootfs = fs::File::open(&record.rootfs).context("the root file system")?;
+    let context = guest.runtime.enter();
+    let permit = guest.engine.decide(request)?;
+    // From here on an error kills it.
+    let container = executor::container::create(&launcher, permit, rootfs.as_fd(), &options)?;
+    drop(context);
+    if let Some(socket) = console_socket {
+        terminal::give(container.init(), socket)?;
+    }
+    run_hooks(&container, spec, &record)?;
+    record.handover = Some(container.handover().context("the container has ended")?);
+    entry.save(&record)?;
+    Ok((guest, container))
+}
+
+fn run_hooks(container: &Container, spec: &Spec, record: &Record) -> anyhow::Result<()> {
+    let Some(asked) = spec.hooks() else { return Ok(()) };
+    let state = record.state(spec, Status::Creating, container.init().pid());
+    hooks::run("prestart", asked.prestart().as_ref(), &record.bundle, &state)?;
+    hooks::run("createRuntime", asked.create_runtime().as_ref(), &record.bundle, &state)
+}

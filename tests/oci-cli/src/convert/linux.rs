@@ -1,0 +1,215 @@
+//! The `linux` section, as far as it is not about processes and limits.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use oci_spec::runtime::{
+    Hook as AskedHook, Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, LinuxIdMapping,
+    LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain, LinuxTimeOffset, Spec,
+};
+use policy_engine::request::linux::{
+    DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Hook, Hooks, IdMapping, IdMappings, LinuxSettings,
+    Namespace, Namespaces, Personality, Propagation, Sysctl, TimeOffset, TimeOffsets,
+};
+
+/// Permission bits of a device node that names none.
+const DEVICE_MODE: u32 = 0o666;
+
+/// The settings beyond those that every container of the guest has.
+pub(super) fn settings(spec: &Spec, linux: &Linux) -> anyhow::Result<LinuxSettings> {
+    super::refuse(&[
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        ("linux.memoryPolicy", linux.memory_policy().is_some()),
+    ])?;
+    let rules = linux.resources().as_ref().and_then(|resources| resources.devices().as_ref());
+    let sysctls: BTreeMap<_, _> = linux.sysctl().iter().flatten().collect();
+    Ok(LinuxSettings {
+        namespaces: namespaces(linux).context("`linux.namespaces`")?,
+        domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
+        sysctls: sysctls
+            .into_iter()
+            .map(|(name, value)| Sysctl { name: name.clone(), value: value.clone() })
+            .collect(),
+        devices: linux
+            .devices()
+            .iter()
+            .flatten()
+            .map(device)
+            .collect::<anyhow::Result<_>>()
+            .context("`linux.devices`")?,
+        device_rules: device_rules(rules).context("`linux.resources.devices`")?,
+        rootfs_propagation: propagation(linux.rootfs_propagation().as_deref().unwrap_or_default())?,
+        mount_label: linux.mount_label().clone().filter(|label| !label.is_empty()),
+        personality: linux.personality().as_ref().map(personality).transpose()?.unwrap_or_default(),
+        cgroups_path: cgroups_path(linux.cgroups_path().as_deref()).context("`linux.cgroupsPath`")?,
+        hooks: hooks(spec).context("`hooks`")?,
+        // The socket that gets the listener is the configuration's own.
+        seccomp_notify: linux.seccomp().as_ref().is_some_and(|seccomp| seccomp.listener_path().is_some()),
+    })
+}
+
+fn namespaces(linux: &Linux) -> anyhow::Result<Namespaces> {
+    let guest = || Namespace::Guest;
+    let mut namespaces = Namespaces {
+        pid: guest(),
+        ipc: guest(),
+        uts: guest(),
+        mount: guest(),
+        cgroup: guest(),
+        network: guest(),
+        user: guest(),
+        time: guest(),
+        id_mappings: IdMappings {
+            uids: mappings(linux.uid_mappings().as_ref()),
+            gids: mappings(linux.gid_mappings().as_ref()),
+        },
+        time_offsets: time_offsets(linux).context("`timeOffsets`")?,
+    };
+    for asked in linux.namespaces().iter().flatten() {
+        let place = match asked.typ() {
+            LinuxNamespaceType::Pid => &mut namespaces.pid,
+            LinuxNamespaceType::Ipc => &mut namespaces.ipc,
+            LinuxNamespaceType::Uts => &mut namespaces.uts,
+            LinuxNamespaceType::Mount => &mut namespaces.mount,
+            LinuxNamespaceType::Cgroup => &mut namespaces.cgroup,
+            LinuxNamespaceType::Network => &mut namespaces.network,
+            LinuxNamespaceType::User => &mut namespaces.user,
+            LinuxNamespaceType::Time => &mut namespaces.time,
+        };
+        if *place != Namespace::Guest {
+            bail!("there are two of type {}", asked.typ());
+        }
+        *place = match asked.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
+            None => Namespace::New,
+            Some(path) => Namespace::Join(super::path(path)?),
+        };
+    }
+    Ok(namespaces)
+}
+
+pub(super) fn mappings(asked: Option<&Vec<LinuxIdMapping>>) -> Vec<IdMapping> {
+    let mapping = |asked: &LinuxIdMapping| IdMapping {
+        container_id: asked.container_id(),
+        host_id: asked.host_id(),
+        size: asked.size(),
+    };
+    asked.into_iter().flatten().map(mapping).collect()
+}
+
+fn time_offsets(linux: &Linux) -> anyhow::Result<TimeOffsets> {
+    let mut offsets = TimeOffsets::default();
+    for (clock, asked) in linux.time_offsets().iter().flatten() {
+        let place = match clock.as_str() {
+            "monotonic" => &mut offsets.monotonic,
+            "boottime" => &mut offsets.boottime,
+            other => bail!("there is no clock {other:?}"),
+        };
+        *place = Some(time_offset(asked));
+    }
+    Ok(offsets)
+}
+
+fn time_offset(asked: &LinuxTimeOffset) -> TimeOffset {
+    TimeOffset { secs: asked.secs().unwrap_or_default(), nanosecs: asked.nanosecs().unwrap_or_default() }
+}
+
+fn device(asked: &LinuxDevice) -> anyhow::Result<DeviceNode> {
+    let kind = kind(asked.typ()).context("a device is of type c, u, b or p")?;
+    let number = |number: i64| u32::try_from(number).context("major and minor numbers are not negative");
+    Ok(DeviceNode {
+        path: super::path(asked.path())?,
+        kind,
+        major: if kind == DeviceKind::Fifo { 0 } else { number(asked.major())? },
+        minor: if kind == DeviceKind::Fifo { 0 } else { number(asked.minor())? },
+        file_mode: u16::try_from(asked.file_mode().unwrap_or(DEVICE_MODE) & 0o7777)?,
+        uid: asked.uid().unwrap_or_default(),
+        gid: asked.gid().unwrap_or_default(),
+    })
+}
+
+fn kind(asked: LinuxDeviceType) -> Option<DeviceKind> {
+    match asked {
+        LinuxDeviceType::A => None,
+        LinuxDeviceType::B => Some(DeviceKind::Block),
+        LinuxDeviceType::C | LinuxDeviceType::U => Some(DeviceKind::Character),
+        LinuxDeviceType::P => Some(DeviceKind::Fifo),
+    }
+}
+
+/// The rules after those that every container has: all is denied but the default devices.
+fn device_rules(asked: Option<&Vec<LinuxDeviceCgroup>>) -> anyhow::Result<Vec<DeviceRule>> {
+    let rules = asked.into_iter().flatten().map(device_rule).collect::<anyhow::Result<Vec<_>>>()?;
+    let denies_all = |rule: &DeviceRule| {
+        let all = DeviceAccess { read: true, write: true, mknod: true };
+        *rule == DeviceRule { allow: false, kind: None, major: None, minor: None, access: all }
+    };
+    Ok(rules.into_iter().skip_while(denies_all).collect())
+}
+
+fn device_rule(asked: &LinuxDeviceCgroup) -> anyhow::Result<DeviceRule> {
+    let mut access = DeviceAccess::default();
+    for letter in asked.access().as_deref().unwrap_or("rwm").chars() {
+        match letter {
+            'r' => access.read = true,
+            'w' => access.write = true,
+            'm' => access.mknod = true,
+            other => bail!("`{other}` is no access to a device"),
+        }
+    }
+    let number = |number: Option<i64>| {
+        number.filter(|number| *number != -1).map(u32::try_from).transpose().context("a device number")
+    };
+    Ok(DeviceRule {
+        allow: asked.allow(),
+        kind: asked.typ().and_then(kind),
+        major: number(asked.major())?,
+        minor: number(asked.minor())?,
+        access,
+    })
+}
+
+fn propagation(asked: &str) -> anyhow::Result<Propagation> {
+    Ok(match asked {
+        "" | "private" | "rprivate" => Propagation::Private,
+        "slave" | "rslave" => Propagation::Slave,
+        "shared" | "rshared" => Propagation::Shared,
+        "unbindable" | "runbindable" => Propagation::Unbindable,
+        other => bail!("`linux.rootfsPropagation` {other:?} is not supported"),
+    })
+}
+
+fn personality(asked: &LinuxPersonality) -> anyhow::Result<Personality> {
+    let flags = asked.flags().as_ref().is_some_and(|flags| !flags.is_empty());
+    super::refuse(&[("linux.personality.flags", flags)])?;
+    Ok(match asked.domain() {
+        LinuxPersonalityDomain::PerLinux => Personality::Linux,
+        LinuxPersonalityDomain::PerLinux32 => Personality::Linux32,
+    })
+}
+
+fn cgroups_path(asked: Option<&Path>) -> anyhow::Result<Option<policy_engine::GuestPath>> {
+    asked.filter(|path| !path.as_os_str().is_empty()).map(super::path).transpose()
+}
+
+fn hooks(spec: &Spec) -> anyhow::Result<Hooks> {
+    let Some(asked) = spec.hooks() else { return Ok(Hooks::default()) };
+    let list =
+        |asked: &Option<Vec<AskedHook>>| asked.iter().flatten().map(hook).collect::<anyhow::Result<_>>();
+    Ok(Hooks {
+        create_container: list(asked.create_container())?,
+        start_container: list(asked.start_container())?,
+    })
+}
+
+fn hook(asked: &AskedHook) -> anyhow::Result<Hook> {
+    let path = super::path(asked.path())?;
+    let timeout = asked.timeout().map(u32::try_from).transpose().context("`timeout`")?;
+    Ok(Hook {
+        args: asked.args().clone().unwrap_or_else(|| vec![path.to_string()]),
+        path,
+        env: asked.env().clone().unwrap_or_default(),
+        timeout_s: timeout,
+    })
+}
