@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod measurement;
 pub mod modules;
 pub mod reference;
+mod sbom;
 
 use std::{
     fs,
@@ -21,8 +22,13 @@ pub use kernel::Kernel;
 pub use measurement::{Launch, LaunchMeasurement};
 use modules::Module;
 pub use reference::ReferenceValues;
+pub use sbom::LinkedCrate;
 
-use crate::{cpio::Archive, reference::ImageManifest};
+use crate::{
+    cpio::Archive,
+    reference::{ImageManifest, PartDigest},
+    sbom::Sbom,
+};
 
 /// Largest initrd of an image, in bytes: what is measured stays small.
 pub const INITRD_LIMIT_BYTES: usize = 15 << 20;
@@ -92,6 +98,8 @@ pub struct Recipe {
     pub flavour: Flavour,
     /// The agent: one static program.
     pub agent: PathBuf,
+    /// The crates that it links, for the bill of materials.
+    pub crates: Vec<LinkedCrate>,
     /// The kernel.
     pub kernel: Kernel,
     /// Number of virtual CPUs at launch; it is measured.
@@ -115,7 +123,7 @@ pub struct Image {
     pub reference: ReferenceValues,
 }
 
-/// Builds the image: `vmlinuz`, `initrd.img`, `cmdline` and `reference-values.json` in the output folder.
+/// Builds the image: `vmlinuz`, `initrd.img`, `cmdline`, `reference-values.json` and `sbom.cdx.json` in the output folder.
 ///
 /// # Errors
 /// A part is missing or damaged, the agent is not static, the initrd is too large, or the output cannot be written.
@@ -125,6 +133,7 @@ pub fn build(recipe: &Recipe) -> Result<Image, BuildError> {
     let vmlinuz = read(&recipe.kernel.vmlinuz)?;
     let modules = modules::collect(&recipe.kernel.modules, modules::RECIPE)?;
     let manifest = ImageManifest::new(&recipe.kernel, &modules);
+    let sbom = Sbom::new(recipe, &manifest, &agent, &PartDigest::new(&vmlinuz));
     let initrd = initrd(agent, modules, &manifest)?;
     if initrd.len() > INITRD_LIMIT_BYTES {
         return Err(BuildError::InitrdSize { size: initrd.len() });
@@ -146,6 +155,7 @@ pub fn build(recipe: &Recipe) -> Result<Image, BuildError> {
     let measurement = launch.measure()?;
     let reference = ReferenceValues::new(recipe, manifest, &vmlinuz, &initrd, &command_line, measurement);
     write(&recipe.output, "reference-values.json", &json("reference-values.json", &reference)?)?;
+    write(&recipe.output, "sbom.cdx.json", &json("sbom.cdx.json", &sbom)?)?;
     Ok(Image { vmlinuz: vmlinuz_path, initrd: initrd_path, command_line, reference })
 }
 

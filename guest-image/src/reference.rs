@@ -60,7 +60,7 @@ pub struct PartDigest {
 }
 
 impl PartDigest {
-    fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         Self { sha256: sha256_hex(bytes), size_bytes: bytes.len() }
     }
 }

@@ -45,6 +45,12 @@ impl Parts {
         Recipe {
             flavour: Flavour::Development { psp_port: 4050 },
             agent: path("agent"),
+            crates: vec![LinkedCrate {
+                name: "serde".to_owned(),
+                version: "1.0.0".to_owned(),
+                sha256: Some("11".to_owned()),
+                license: Some("MIT OR Apache-2.0".to_owned()),
+            }],
             kernel: Kernel {
                 release: "6.12".to_owned(),
                 package: "linux-image-6.12".to_owned(),
@@ -65,10 +71,25 @@ fn the_same_parts_give_the_same_bytes() {
     let parts = Parts::new();
     let (first, second) = (build(&parts.recipe("a")).unwrap(), build(&parts.recipe("b")).unwrap());
     assert_eq!(first.reference, second.reference);
-    for name in ["vmlinuz", "initrd.img", "cmdline", "reference-values.json"] {
+    for name in ["vmlinuz", "initrd.img", "cmdline", "reference-values.json", "sbom.cdx.json"] {
         let [a, b] = ["a", "b"].map(|output| fs::read(parts.folder.path().join(output).join(name)).unwrap());
         assert!(a == b, "{name} differs");
     }
+}
+
+#[test]
+fn the_bill_of_materials_lists_each_part() {
+    let parts = Parts::new();
+    let image = build(&parts.recipe("a")).unwrap();
+    let bill = fs::read(parts.folder.path().join("a/sbom.cdx.json")).unwrap();
+    let bill: serde_json::Value = serde_json::from_slice(&bill).unwrap();
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.6".into()));
+    let [kernel, agent] = [&bill["components"][0], &bill["components"][1]];
+    let parts_of_kernel = kernel["components"].as_array().unwrap();
+    assert_eq!(parts_of_kernel.len(), image.reference.image.modules.len() + 1);
+    assert_eq!(parts_of_kernel[0]["hashes"][0]["content"], image.reference.kernel.sha256.as_str());
+    assert_eq!(agent["hashes"][0]["content"], digest::sha256_hex(&elf(LOAD)));
+    assert_eq!(agent["components"][0]["purl"], "pkg:cargo/serde@1.0.0");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use guest_image::{
 
 use crate::{
     command::{Run, repository_root},
-    packages, tool,
+    linked_crates, packages, tool,
 };
 
 /// The target that is preferred for the guest: its C library is part of the Rust toolchain.
@@ -41,8 +41,9 @@ pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>) -> anyhow::Resu
         eprintln!("note: Debian no longer has the pinned kernel; the image has {}", kernel.package);
     }
     let agent = agent(flavour)?;
+    let crates = linked_crates::of_agent(guest_target()?, agent_features(flavour))?;
     let output = folder.join(flavour.name());
-    let recipe = Recipe { flavour, agent, kernel, vcpus: VCPUS, firmware, output };
+    let recipe = Recipe { flavour, agent, crates, kernel, vcpus: VCPUS, firmware, output };
     guest_image::build(&recipe).context("the image could not be built")
 }
 
@@ -69,20 +70,24 @@ pub(crate) fn psp_emulator() -> anyhow::Result<()> {
 pub(crate) fn agent(flavour: Flavour) -> anyhow::Result<PathBuf> {
     let target = guest_target()?;
     let flags = guest_flags(target, &repository_root(), &cargo_home()?, &toolchain()?);
-    let features: &[&str] = match flavour {
-        Flavour::Production => &[],
-        Flavour::Development { .. } => &["--features", "emulated-psp"],
-    };
     let folder = repository_root().join(GUEST_TARGET_FOLDER);
     Run::cargo()
         .args(["build", "--quiet", "--locked", "--profile", "guest", "--package", "agent"])
         .args(["--target", target, "--target-dir"])
         .arg(&folder)
-        .args(features)
+        .args(agent_features(flavour))
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .env("SOURCE_DATE_EPOCH", "0")
         .run()?;
     Ok(folder.join(target).join("guest/cce-agent"))
+}
+
+/// What cargo is told of features.
+fn agent_features(flavour: Flavour) -> &'static [&'static str] {
+    match flavour {
+        Flavour::Production => &[],
+        Flavour::Development { .. } => &["--features", "emulated-psp"],
+    }
 }
 
 /// The target for which this machine has a standard library.

@@ -11,6 +11,7 @@ mod contest;
 mod demo;
 mod fuzz;
 mod image;
+mod linked_crates;
 mod packages;
 mod stage;
 mod test;
