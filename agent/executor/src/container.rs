@@ -17,6 +17,7 @@ pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod report;
 mod rootfs;
+mod seccomp;
 pub(crate) mod setup;
 mod signal;
 mod spawn;
@@ -36,6 +37,7 @@ pub use self::mounts::MountError;
 use self::plan::Plan;
 pub use self::process::{ExitCode, Process};
 pub use self::report::Step;
+pub use self::seccomp::SeccompError;
 pub use self::signal::SignalError;
 pub use self::spawn::SpawnError;
 use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
@@ -201,7 +203,8 @@ fn make(
     rootfs: BorrowedFd<'_>,
     options: &CreateOptions,
 ) -> Result<Made, Unmade> {
-    let process = compile::process(&request.process, &options.extra_env, request.allow_stdio_access);
+    let seccomp = request.seccomp.as_ref();
+    let process = compile::process(&request.process, &options.extra_env, request.allow_stdio_access, seccomp);
     let process = process.map_err(CreateError::Plan)?;
     let (root, sources) = compile::root(request, options).map_err(CreateError::Plan)?;
     let mut trees = vec![rootfs::copy_root(rootfs, &request.rootfs).map_err(CreateError::Rootfs)?];

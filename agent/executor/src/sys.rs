@@ -10,4 +10,5 @@ pub(crate) mod loop_device;
 pub(crate) mod mount_attributes;
 pub(crate) mod process;
 pub(crate) mod reactor;
+pub(crate) mod seccomp;
 pub(crate) mod signals;

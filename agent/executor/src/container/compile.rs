@@ -1,12 +1,13 @@
 //! Turns requests into plans: everything of the host's is parsed here, before a process exists.
 
-use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
+use policy_engine::request::linux::{LinuxSettings, ProcessSettings, SeccompProfile};
 use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::thread::CapabilitySet;
 
 use super::CreateOptions;
 use super::mounts::{self, BindSource, MountError};
 use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan};
+use super::seccomp::{self, SeccompError};
 
 /// Why a request cannot be carried out by any kernel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum PlanError {
         /// Its name in the OCI runtime specification.
         name: &'static str,
     },
+    /// The seccomp profile is refused.
+    #[error("the seccomp profile cannot be carried out")]
+    Seccomp(#[source] SeccompError),
     /// A mount is refused.
     #[error("the mount at `{destination}` is refused")]
     Mount {
@@ -79,9 +83,6 @@ pub(super) fn root(
     if request.linux != LinuxSettings::default() {
         return Err(PlanError::Unsupported { name: "linux" });
     }
-    if request.seccomp.is_some() {
-        return Err(PlanError::Unsupported { name: "linux.seccomp" });
-    }
     let requested = request.mounts.iter().chain(&options.extra_mounts);
     let mounts = mounts::compile(requested, request.privileged, !options.without_default_mounts)
         .map_err(|(destination, source)| PlanError::Mount { destination, source })?;
@@ -105,6 +106,7 @@ pub(super) fn process(
     spec: &ProcessSpec,
     extra_env: &[String],
     streams: bool,
+    profile: Option<&SeccompProfile>,
 ) -> Result<ProcessPlan, PlanError> {
     if spec.args.is_empty() {
         return Err(PlanError::NoArguments);
@@ -145,6 +147,7 @@ pub(super) fn process(
         rlimits: spec.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         terminal: spec.terminal.filter(|_| streams).map(|size| (size.rows, size.columns)),
         oom_score_adj: spec.oom_score_adj,
+        seccomp: profile.map(seccomp::compile).transpose().map_err(PlanError::Seccomp)?,
     })
 }
 
@@ -202,11 +205,11 @@ mod tests {
 
     #[test]
     fn what_was_judged_is_what_is_planned() {
-        let plan = process(&spec(), &["B=2".to_owned()], true).unwrap();
+        let plan = process(&spec(), &["B=2".to_owned()], true, None).unwrap();
         assert_eq!(plan.env, ["A= padded ", "B=2"]);
         assert_eq!(plan.terminal, Some((0, 0)));
         assert_eq!(plan.capabilities, CapabilityBits::default());
-        assert_eq!(process(&spec(), &[], false).unwrap().terminal, None);
+        assert_eq!(process(&spec(), &[], false, None).unwrap().terminal, None);
     }
 
     #[test]
@@ -214,7 +217,7 @@ mod tests {
         let mut spec = spec();
         spec.capabilities.bounding = vec!["CAP_CHOWN".to_owned(), "CAP_CHECKPOINT_RESTORE".to_owned()];
         spec.rlimits = vec![Rlimit { kind: "RLIMIT_NOFILE".to_owned(), soft: 9, hard: u64::MAX }];
-        let plan = process(&spec, &[], true).unwrap();
+        let plan = process(&spec, &[], true, None).unwrap();
         assert_eq!(plan.capabilities.bounding, 1 | 1 << 40);
         assert_eq!(plan.rlimits, [RlimitPlan { kind: RlimitKind::Nofile, soft: Some(9), hard: None }]);
     }
@@ -224,7 +227,7 @@ mod tests {
         let changed = |change: fn(&mut ProcessSpec)| {
             let mut spec = spec();
             change(&mut spec);
-            process(&spec, &[], true).unwrap_err()
+            process(&spec, &[], true, None).unwrap_err()
         };
         assert_eq!(changed(|spec| spec.args.clear()), PlanError::NoArguments);
         assert_eq!(changed(|spec| spec.args[0] = "a\0b".to_owned()), PlanError::Nul);
@@ -235,7 +238,7 @@ mod tests {
             let mut spec = spec();
             spec.capabilities.permitted = vec![name.to_owned()];
             let error = PlanError::Capability { name: name.to_owned() };
-            assert_eq!(process(&spec, &[], true), Err(error));
+            assert_eq!(process(&spec, &[], true, None), Err(error));
         }
     }
 }

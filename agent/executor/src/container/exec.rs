@@ -119,7 +119,7 @@ impl Container {
     ) -> Result<Process, Unmade> {
         let allowed = self.request().allow_stdio_access;
         let access = StreamAccess::new(allowed, streams);
-        let plan = compile::process(&request.process, &[], allowed)
+        let plan = compile::process(&request.process, &[], allowed, self.request().seccomp.as_ref())
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
         let descriptors = [self.init.exit().as_fd()];
         let (error, remnant) = match spawn(launcher, &Plan::Exec(plan), &self.cgroup, &descriptors, access) {

@@ -9,6 +9,8 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use super::seccomp::Filter;
+
 /// The longest plan, in bytes: above any request that the transport accepts.
 pub(crate) const PLAN_LENGTH_MAX: u64 = 8 << 20;
 
@@ -93,6 +95,7 @@ pub(crate) struct ProcessPlan {
     /// Rows and columns of the terminal, when it has one.
     pub(crate) terminal: Option<(u16, u16)>,
     pub(crate) oom_score_adj: Option<i16>,
+    pub(crate) seccomp: Option<Filter>,
 }
 
 /// Capability sets as the kernel's bits.

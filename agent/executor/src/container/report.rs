@@ -70,6 +70,9 @@ pub enum Step {
     /// Forbidding new privileges.
     #[error("forbidding new privileges")]
     NoNewPrivileges,
+    /// Filtering system calls.
+    #[error("installing the seccomp filter")]
+    Seccomp,
     /// Closing descriptors.
     #[error("closing descriptors")]
     Descriptors,

@@ -7,6 +7,7 @@
 mod conceal;
 mod devices;
 mod filesystem;
+mod filter;
 mod identity;
 mod procfs;
 mod program;

@@ -19,6 +19,7 @@ mod guest;
 mod isolation;
 mod lifecycle;
 mod mounts;
+mod seccomp;
 mod streams;
 
 use libtest_mimic::{Arguments, Trial};
@@ -46,7 +47,14 @@ fn main() {
     };
     let conclusion = libtest_mimic::run(
         &arguments,
-        trials(&[lifecycle::TESTS, control::TESTS, streams::TESTS, isolation::TESTS, mounts::TESTS]),
+        trials(&[
+            lifecycle::TESTS,
+            control::TESTS,
+            streams::TESTS,
+            isolation::TESTS,
+            mounts::TESTS,
+            seccomp::TESTS,
+        ]),
     );
     // These kill the launcher that the others share, and each other's.
     arguments.test_threads = Some(1);

@@ -11,6 +11,7 @@ use rustix::thread::{
     set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use super::filter;
 use super::procfs::PrivateProcfs;
 use crate::container::plan::{ProcessPlan, RlimitKind};
 use crate::container::report::{AtStep as _, Failure, Step};
@@ -63,15 +64,11 @@ pub(super) fn take(process: &ProcessPlan) -> Result<(), Failure> {
     set_thread_res_gid(gid, gid, gid).at(Step::Identity)?;
     set_thread_res_uid(uid, uid, uid).at(Step::Identity)?;
     set_keep_capabilities(false).at(Step::Capabilities)?;
-    // What the agent itself does not have it cannot give: less is never more.
     let held = capabilities(None).at(Step::Capabilities)?.permitted;
-    let sets = CapabilitySets {
-        effective: CapabilitySet::from_bits_retain(bits.effective) & held,
-        permitted: CapabilitySet::from_bits_retain(bits.permitted) & held,
-        inheritable: CapabilitySet::from_bits_retain(bits.inheritable) & held,
-    };
+    let sets = capability_sets(process, held);
     clear_ambient_capability_set().at(Step::Capabilities)?;
-    set_capabilities(None, sets).at(Step::Capabilities)?;
+    let waiting = CapabilitySets { permitted: sets.permitted | (filter::right(process) & held), ..sets };
+    set_capabilities(None, waiting).at(Step::Capabilities)?;
     for capability in each(CapabilitySet::from_bits_retain(bits.ambient) & sets.permitted & sets.inheritable)
     {
         configure_capability_in_ambient_set(capability, true).at(Step::Capabilities)?;
@@ -80,6 +77,17 @@ pub(super) fn take(process: &ProcessPlan) -> Result<(), Failure> {
         set_no_new_privs(true).at(Step::NoNewPrivileges)?;
     }
     Ok(())
+}
+
+/// The sets that the process asks for, as far as it has them: what the agent itself does not have it cannot give, and
+/// less is never more.
+pub(super) fn capability_sets(process: &ProcessPlan, held: CapabilitySet) -> CapabilitySets {
+    let bits = process.capabilities;
+    CapabilitySets {
+        effective: CapabilitySet::from_bits_retain(bits.effective) & held,
+        permitted: CapabilitySet::from_bits_retain(bits.permitted) & held,
+        inheritable: CapabilitySet::from_bits_retain(bits.inheritable) & held,
+    }
 }
 
 fn drop_bounding(kept: CapabilitySet) -> io::Result<()> {

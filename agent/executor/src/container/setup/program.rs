@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
+use super::filter;
 use super::root::Root;
 use crate::container::plan::ProcessPlan;
 use crate::container::report::{AtStep as _, Failure, Report, Step};
@@ -64,9 +65,20 @@ pub(super) fn execute(
     let candidates = candidates(program, env);
     Report::Executing.send(channel, None).at(Step::Execute)?;
     let mut worst = Errno::NOENT;
+    let mut filtered = false;
     for candidate in candidates {
         let path = CString::new(candidate).map_err(|_| Errno::INVAL).on(Step::Execute, program)?;
-        match try_execute(&path, &args, &entries) {
+        let errno = match find(&path) {
+            Ok(()) => {
+                if !filtered {
+                    filter::install(process)?;
+                    filtered = true;
+                }
+                try_execute(&path, &args, &entries)
+            }
+            Err(errno) => errno,
+        };
+        match errno {
             Errno::NOENT | Errno::NOTDIR => {}
             // There, but not for this user: said if nothing better is found.
             Errno::ACCESS => worst = Errno::ACCESS,
@@ -80,19 +92,19 @@ pub(super) fn execute(
 }
 
 /// Executes `path`, or tells why not.
+fn try_execute(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
+    let Err(errno) = nix::unistd::execve(path, args, env);
+    // Both are the kernel's numbers; those of rustix panic on any other.
+    Errno::from_io_error(&errno.into()).unwrap_or(Errno::IO)
+}
+
+/// Whether there is something at `path`.
 ///
 /// Not through a magic link: until its program runs, `/proc/self/exe` is the agent's binary (CVE-2019-5736). An
 /// interpreter that a file names can still be that one. It runs with the container's rights then, and can be written
 /// to by nobody, since the agent executes it as long as the guest lives (`ETXTBSY`).
-fn try_execute(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
-        Ok(found) => drop(found),
-        Err(errno) => return errno,
-    }
-    let Err(errno) = nix::unistd::execve(path, args, env);
-    // Both are the kernel's numbers; those of rustix panic on any other.
-    Errno::from_io_error(&errno.into()).unwrap_or(Errno::IO)
+fn find(path: &CStr) -> Result<(), Errno> {
+    openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS).map(drop)
 }
 
 /// Where `program` may be.
