@@ -2,7 +2,6 @@
 
 mod early_mounts;
 mod initdata;
-mod loopback;
 mod modules;
 mod power;
 mod security_context;
@@ -18,11 +17,11 @@ use rustix::fs::Mode;
 use rustix::mount::MountPropagationFlags;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
+pub use crate::loopback::LoopbackError;
 use crate::mounts::CONTAINER_PLACES;
 
 pub use early_mounts::EarlyMountError;
 pub use initdata::{INITDATA_LENGTH_MAX, InitdataError, find_initdata};
-pub use loopback::LoopbackError;
 pub use modules::LoadModuleError;
 pub use power::{MayPowerOff, power_off};
 #[cfg(test)]
@@ -76,7 +75,7 @@ pub fn enter_guest(_: &BootAuthority) -> Result<GuestReport, BootError> {
     let modules_without_hardware = modules::load_all().map_err(BootError::Modules)?;
     early_mounts::mount_configfs().map_err(BootError::Mounts)?;
     early_mounts::enable_controllers().map_err(BootError::Mounts)?;
-    loopback::bring_up().map_err(BootError::Loopback)?;
+    crate::loopback::bring_up().map_err(BootError::Loopback)?;
     make_directories()?;
     Ok(GuestReport { modules_without_hardware })
 }

@@ -13,6 +13,7 @@ mod exec;
 #[cfg(feature = "handover")]
 pub mod handover;
 mod mounts;
+mod namespaces;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod report;
@@ -21,6 +22,7 @@ mod seccomp;
 pub(crate) mod setup;
 mod signal;
 mod spawn;
+mod sysctls;
 
 use std::collections::HashMap;
 use std::io;
@@ -30,10 +32,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use policy_engine::request::{ContainerMount, CreateContainer, GetProperties, ShutdownContainer};
 use policy_engine::{ContainerId, ExecId, Grant, GuestPath, Permit};
 
+use self::compile::Compiled;
 pub use self::compile::PlanError;
 pub use self::control::{PauseError, UpdateError};
 pub use self::exec::ExecError;
 pub use self::mounts::MountError;
+pub use self::namespaces::NamespaceError;
 use self::plan::Plan;
 pub use self::process::{ExitCode, Process};
 pub use self::report::Step;
@@ -41,6 +45,7 @@ pub use self::seccomp::SeccompError;
 pub use self::signal::SignalError;
 pub use self::spawn::SpawnError;
 use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
+pub use self::sysctls::SysctlError;
 use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
 use crate::launcher::channel::Channel;
 use crate::launcher::{Launcher, Registry};
@@ -76,6 +81,15 @@ pub enum CreateError {
     BindSource {
         /// Where it was to be mounted.
         destination: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What is to be joined is missing, behind a symbolic link, or no namespace of the kind.
+    #[error("the namespace `{path}` cannot be joined")]
+    Namespace {
+        /// The path.
+        path: GuestPath,
         /// Why.
         #[source]
         source: io::Error,
@@ -206,17 +220,27 @@ fn make(
     let seccomp = request.seccomp.as_ref();
     let process = compile::process(&request.process, &options.extra_env, request.allow_stdio_access, seccomp);
     let process = process.map_err(CreateError::Plan)?;
-    let (root, sources) = compile::root(request, options).map_err(CreateError::Plan)?;
-    let mut trees = vec![rootfs::copy_root(rootfs, &request.rootfs).map_err(CreateError::Rootfs)?];
+    let Compiled { plan: root, joined, sources } =
+        compile::root(request, options).map_err(CreateError::Plan)?;
+    let mut descriptors = Vec::new();
+    for namespace in &joined {
+        let path = || namespace.path.clone();
+        let opened = namespaces::open(namespace);
+        descriptors.push(opened.map_err(|source| CreateError::Namespace { path: path(), source })?);
+    }
+    if !root.namespaces.joins_mounts() {
+        descriptors.push(rootfs::copy_root(rootfs, &request.rootfs).map_err(CreateError::Rootfs)?);
+    }
     for bind in &sources {
         let tree = rootfs::copy_source(bind, &options.bind_source_directories);
         let destination = || bind.path.to_string();
-        trees.push(tree.map_err(|source| CreateError::BindSource { destination: destination(), source })?);
+        descriptors
+            .push(tree.map_err(|source| CreateError::BindSource { destination: destination(), source })?);
     }
     let Limited { cgroup, unenforced } =
         Cgroup::create(&request.container_id, &request.resources).map_err(CreateError::Cgroup)?;
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
-    let descriptors: Vec<BorrowedFd<'_>> = trees.iter().map(OwnedFd::as_fd).collect();
+    let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
     let plan = Plan::Init(Box::new(root), process);
     match spawn(launcher, &plan, &cgroup, &descriptors, access) {
         Ok((init, gate)) => Ok(Made { init, gate, cgroup, unenforced }),

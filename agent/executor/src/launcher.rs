@@ -8,6 +8,7 @@
 //! A second launcher stands by, and makes the first again when that has died; the first makes the second.
 
 pub(crate) mod channel;
+mod home;
 mod pair;
 pub(crate) mod protocol;
 pub(crate) mod refuge;
@@ -63,8 +64,8 @@ pub enum LaunchError {
     /// The launcher did not understand the order.
     #[error("the launcher refused the order")]
     Order(#[source] io::Error),
-    /// The container has ended.
-    #[error("the container's pid namespace could not be entered")]
+    /// The container has ended, or a namespace could not be joined.
+    #[error("a namespace could not be entered")]
     Namespace(#[source] io::Error),
     /// The kernel made no process.
     #[error("no process could be made")]

@@ -20,6 +20,7 @@ pub mod container;
 pub mod devices;
 pub mod launcher;
 pub mod layers;
+mod loopback;
 pub mod mounts;
 pub mod observe;
 mod retry;

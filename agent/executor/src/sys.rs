@@ -8,6 +8,7 @@ pub(crate) mod device_mapper;
 pub(crate) mod keyring;
 pub(crate) mod loop_device;
 pub(crate) mod mount_attributes;
+pub(crate) mod namespace_kind;
 pub(crate) mod process;
 pub(crate) mod reactor;
 pub(crate) mod seccomp;

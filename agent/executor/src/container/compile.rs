@@ -1,13 +1,15 @@
 //! Turns requests into plans: everything of the host's is parsed here, before a process exists.
 
-use policy_engine::request::linux::{LinuxSettings, ProcessSettings, SeccompProfile};
+use policy_engine::request::linux::{LinuxSettings, ProcessSettings, Propagation, SeccompProfile};
 use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::thread::CapabilitySet;
 
 use super::CreateOptions;
-use super::mounts::{self, BindSource, MountError};
-use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan};
+use super::mounts::{self, BindSource, MountError, Mounts};
+use super::namespaces::{self, JoinedNamespace, NamespaceError};
+use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan, Spreading};
 use super::seccomp::{self, SeccompError};
+use super::sysctls::{self, SysctlError};
 
 /// Why a request cannot be carried out by any kernel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +32,9 @@ pub enum PlanError {
         /// What was given.
         kind: String,
     },
+    /// Longer than the kernel's names.
+    #[error("a domain name has at most {DOMAINNAME_LENGTH_MAX} bytes")]
+    Domainname,
     /// A mask has permission bits only.
     #[error("a umask has at most the bits 0777")]
     Umask,
@@ -45,6 +50,18 @@ pub enum PlanError {
     /// The seccomp profile is refused.
     #[error("the seccomp profile cannot be carried out")]
     Seccomp(#[source] SeccompError),
+    /// The namespaces are refused.
+    #[error("the namespaces are refused")]
+    Namespace(#[source] NamespaceError),
+    /// A kernel parameter is refused.
+    #[error("the kernel parameter `{name}` is refused")]
+    Sysctl {
+        /// Its name, as it was given.
+        name: String,
+        /// Why.
+        #[source]
+        source: SysctlError,
+    },
     /// A mount is refused.
     #[error("the mount at `{destination}` is refused")]
     Mount {
@@ -55,6 +72,9 @@ pub enum PlanError {
         source: MountError,
     },
 }
+
+/// `__NEW_UTS_LEN` of `linux/utsname.h`.
+const DOMAINNAME_LENGTH_MAX: usize = 64;
 
 /// Paths that are hidden from every container that is not privileged: what tells of, or reaches, the guest.
 const MASKED_PATHS: [&str; 12] = [
@@ -75,29 +95,62 @@ const MASKED_PATHS: [&str; 12] = [
 /// Paths that are read-only in every container that is not privileged: writing there changes the guest.
 const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// The plan of a container's file system, and the sources of its bind mounts.
-pub(super) fn root(
-    request: &CreateContainer,
-    options: &CreateOptions,
-) -> Result<(RootPlan, Vec<BindSource>), PlanError> {
-    if request.linux != LinuxSettings::default() {
+/// What a container is made of: a plan, and what is opened for it.
+pub(super) struct Compiled {
+    pub(super) plan: RootPlan,
+    pub(super) joined: Vec<JoinedNamespace>,
+    pub(super) sources: Vec<BindSource>,
+}
+
+/// The plan of a container.
+pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result<Compiled, PlanError> {
+    let linux = &request.linux;
+    let carried_out = LinuxSettings {
+        namespaces: linux.namespaces.clone(),
+        domainname: linux.domainname.clone(),
+        sysctls: linux.sysctls.clone(),
+        rootfs_propagation: linux.rootfs_propagation,
+        ..LinuxSettings::default()
+    };
+    if *linux != carried_out {
         return Err(PlanError::Unsupported { name: "linux" });
     }
-    let requested = request.mounts.iter().chain(&options.extra_mounts);
-    let mounts = mounts::compile(requested, request.privileged, !options.without_default_mounts)
-        .map_err(|(destination, source)| PlanError::Mount { destination, source })?;
+    let (namespaces, joined) = namespaces::compile(request).map_err(PlanError::Namespace)?;
+    if linux.domainname.as_ref().is_some_and(|name| name.len() > DOMAINNAME_LENGTH_MAX) {
+        return Err(PlanError::Domainname);
+    }
+    let sysctls = sysctls::compile(&linux.sysctls, &linux.namespaces)
+        .map_err(|(name, source)| PlanError::Sysctl { name, source })?;
+    // Among another's files everything is as the other has it.
+    let own_files = !namespaces.joins_mounts();
+    let mounts = if own_files {
+        let requested = request.mounts.iter().chain(&options.extra_mounts);
+        mounts::compile(requested, request.privileged, !options.without_default_mounts)
+            .map_err(|(destination, source)| PlanError::Mount { destination, source })?
+    } else {
+        Mounts { plans: Vec::new(), sources: Vec::new() }
+    };
     let paths = |own: &[&str], asked: &[policy_engine::GuestPath]| {
-        let own = own.iter().filter(|_| !request.privileged).map(|&path| path.to_owned());
+        let own = own.iter().filter(|_| own_files && !request.privileged).map(|&path| path.to_owned());
         own.chain(asked.iter().map(ToString::to_string)).collect()
     };
     let plan = RootPlan {
+        namespaces,
         hostname: request.hostname.as_ref().map(|hostname| hostname.as_str().to_owned()),
+        domainname: linux.domainname.clone(),
+        sysctls,
         mounts: mounts.plans,
         masked_paths: paths(&MASKED_PATHS, &request.masked_paths),
         readonly_paths: paths(&READONLY_PATHS, &request.readonly_paths),
         readonly_rootfs: request.readonly_rootfs,
+        propagation: match linux.rootfs_propagation {
+            Propagation::Private => Spreading::Private,
+            Propagation::Slave => Spreading::Slave,
+            Propagation::Shared => Spreading::Shared,
+            Propagation::Unbindable => Spreading::Unbindable,
+        },
     };
-    Ok((plan, mounts.sources))
+    Ok(Compiled { plan, joined, sources: mounts.sources })
 }
 
 /// The plan of a process. `extra_env` comes after what was judged; `terminal` as asked for, if there is anyone to

@@ -7,7 +7,7 @@ use policy_engine::request::ExecInContainer;
 
 use super::plan::Plan;
 use super::spawn::{Failed, Remnant, execute, spawn};
-use super::{Container, Life, PlanError, Process, SpawnError, compile};
+use super::{Container, Life, PlanError, Process, SpawnError, compile, namespaces};
 use crate::launcher::Launcher;
 use crate::stdio::{GivenStreams, StreamAccess};
 
@@ -121,8 +121,9 @@ impl Container {
         let access = StreamAccess::new(allowed, streams);
         let plan = compile::process(&request.process, &[], allowed, self.request().seccomp.as_ref())
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
+        let plan = Plan::Exec(namespaces::of_exec(&self.request().linux.namespaces).bits(), plan);
         let descriptors = [self.init.exit().as_fd()];
-        let (error, remnant) = match spawn(launcher, &Plan::Exec(plan), &self.cgroup, &descriptors, access) {
+        let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access) {
             Ok((process, channel)) => match execute(&channel) {
                 Ok(()) => return Ok(process),
                 Err(error) => (error, Remnant::Child(process.into_exit())),

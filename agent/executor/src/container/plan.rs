@@ -9,7 +9,9 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use super::namespaces::NamespacePlan;
 use super::seccomp::Filter;
+use super::sysctls::SysctlPlan;
 
 /// The longest plan, in bytes: above any request that the transport accepts.
 pub(crate) const PLAN_LENGTH_MAX: u64 = 8 << 20;
@@ -17,20 +19,35 @@ pub(crate) const PLAN_LENGTH_MAX: u64 = 8 << 20;
 /// What the new process is to become.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Plan {
-    /// The init of a container. Descriptors: the root, the sources of bind mounts in order, then standard streams.
+    /// The init of a container. Descriptors: the namespaces to enter, the root, the sources of bind mounts in order, then
+    /// standard streams. There is no root in a joined mount namespace.
     Init(Box<RootPlan>, ProcessPlan),
-    /// A further process. Descriptors: the container's init, then standard streams.
-    Exec(ProcessPlan),
+    /// A further process, in those namespaces of the init that the `CLONE_NEW*` bits say. Descriptors: the container's
+    /// init, then standard streams.
+    Exec(u32, ProcessPlan),
 }
 
-/// The file system and the names that a container sees.
+/// The namespaces, the file system, the names and the kernel parameters that a container sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RootPlan {
+    pub(crate) namespaces: NamespacePlan,
     pub(crate) hostname: Option<String>,
+    pub(crate) domainname: Option<String>,
+    pub(crate) sysctls: Vec<SysctlPlan>,
     pub(crate) mounts: Vec<MountPlan>,
     pub(crate) masked_paths: Vec<String>,
     pub(crate) readonly_paths: Vec<String>,
     pub(crate) readonly_rootfs: bool,
+    pub(crate) propagation: Spreading,
+}
+
+/// How mounts below the root spread, `mount_namespaces(7)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Spreading {
+    Private,
+    Slave,
+    Shared,
+    Unbindable,
 }
 
 /// One mount.

@@ -16,9 +16,12 @@ pub enum Step {
     /// Taking default signal dispositions.
     #[error("resetting signals")]
     Signals,
-    /// Entering the cgroup namespace, or all namespaces of a container.
+    /// Entering or making namespaces.
     #[error("entering namespaces")]
     Namespaces,
+    /// Bringing up the loopback interface.
+    #[error("bringing up the network")]
+    Network,
     /// Attaching the root file system.
     #[error("attaching the root file system")]
     Root,
@@ -34,6 +37,12 @@ pub enum Step {
     /// Setting the host name.
     #[error("setting the host name")]
     Hostname,
+    /// Setting the domain name.
+    #[error("setting the domain name")]
+    Domainname,
+    /// Setting a kernel parameter.
+    #[error("setting a kernel parameter")]
+    Sysctl,
     /// Exchanging the root.
     #[error("exchanging the root")]
     Pivot,
@@ -43,6 +52,9 @@ pub enum Step {
     /// Making a path read-only.
     #[error("making a path read-only")]
     ReadonlyPath,
+    /// Setting how mounts below the root spread.
+    #[error("setting the propagation of the root")]
+    Propagation,
     /// Making the root read-only.
     #[error("making the root read-only")]
     ReadonlyRoot,

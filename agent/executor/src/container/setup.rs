@@ -9,6 +9,7 @@ mod devices;
 mod filesystem;
 mod filter;
 mod identity;
+mod namespaces;
 mod procfs;
 mod program;
 mod root;
@@ -48,9 +49,9 @@ pub(crate) fn run(kind: Kind, inheritance: Inheritance) -> ! {
     let descriptors = rest.into_iter();
     let plan = Plan::read(plan).at(Step::Plan);
     let Err(failure) = plan.and_then(|plan| match (kind, plan) {
-        (Kind::Init, Plan::Init(root, process)) => init(&root, &process, descriptors, &channel),
-        (Kind::Exec, Plan::Exec(process)) => exec(&process, descriptors, &channel),
-        (Kind::Init, Plan::Exec(_)) | (Kind::Exec, Plan::Init(..)) => Err(Errno::INVAL).at(Step::Plan),
+        (Kind::Init(_), Plan::Init(root, process)) => init(&root, &process, descriptors, &channel),
+        (Kind::Exec, Plan::Exec(namespaces, process)) => exec(namespaces, &process, descriptors, &channel),
+        (Kind::Init(_), Plan::Exec(..)) | (Kind::Exec, Plan::Init(..)) => Err(Errno::INVAL).at(Step::Plan),
     });
     // When the agent is gone as well there is nobody to tell.
     let _ = Report::Failed(failure).send(&channel, None);
@@ -65,20 +66,12 @@ fn init(
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
     signals::reset().at(Step::Signals)?;
-    // Only now, in its own cgroup: a cgroup namespace shows what its maker was in.
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).at(Step::Namespaces)?;
-    let tree = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
-    let root = Root::attach(tree).at(Step::Root)?;
-    for mount in &plan.mounts {
-        filesystem::mount(&root, mount, &mut descriptors).on(Step::Mount, &mount.destination)?;
-    }
-    root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
-    root.pivot().at(Step::Pivot)?;
-    if let Some(hostname) = &plan.hostname {
-        rustix::system::sethostname(hostname.as_bytes()).at(Step::Hostname)?;
-    }
+    namespaces::enter(plan.namespaces, &mut descriptors)?;
+    let own_files = !plan.namespaces.joins_mounts();
+    let root = if own_files { new_root(plan, process, &mut descriptors)? } else { joined_root()? };
+    namespaces::configure(plan)?;
     let streams = terminal::streams(&root, process, descriptors)?;
-    if process.terminal.is_some() {
+    if process.terminal.is_some() && own_files {
         terminal::bind_console(&root, &streams).on(Step::Terminal, "/dev/console")?;
     }
     for path in &plan.masked_paths {
@@ -86,6 +79,9 @@ fn init(
     }
     for path in &plan.readonly_paths {
         conceal::make_readonly(&root, path).on(Step::ReadonlyPath, path)?;
+    }
+    if own_files {
+        root.set_propagation(plan.propagation).at(Step::Propagation)?;
     }
     if plan.readonly_rootfs {
         root.make_readonly().at(Step::ReadonlyRoot)?;
@@ -96,21 +92,40 @@ fn init(
     program::execute(process, &env, channel)
 }
 
+/// Makes the container's root, with what is mounted in it, the root of the process.
+fn new_root(
+    plan: &RootPlan,
+    process: &ProcessPlan,
+    descriptors: &mut IntoIter<OwnedFd>,
+) -> Result<Root, Failure> {
+    let tree = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
+    let root = Root::attach(tree).at(Step::Root)?;
+    for mount in &plan.mounts {
+        filesystem::mount(&root, mount, descriptors).on(Step::Mount, &mount.destination)?;
+    }
+    root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
+    root.pivot().at(Step::Pivot)?;
+    Ok(root)
+}
+
+/// The root of the mount namespace that the process has entered, or that its init is in.
+fn joined_root() -> Result<Root, Failure> {
+    Root::current().at(Step::Root)
+}
+
 /// A further process of a container.
 fn exec(
+    namespaces: u32,
     process: &ProcessPlan,
     mut descriptors: IntoIter<OwnedFd>,
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
     signals::reset().at(Step::Signals)?;
     let container = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
-    let namespaces = ThreadNameSpaceType::MOUNT
-        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
-        | ThreadNameSpaceType::CONTROL_GROUP;
+    let namespaces = ThreadNameSpaceType::from_bits_retain(namespaces);
     rustix::thread::move_into_thread_name_spaces(container.as_fd(), namespaces).at(Step::Namespaces)?;
     drop(container);
-    let root = Root::current().at(Step::Root)?;
+    let root = joined_root()?;
     let streams = terminal::streams(&root, process, descriptors)?;
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;

@@ -102,8 +102,8 @@ impl Remnant {
     }
 }
 
-/// Starts a process in `cgroup` and waits until it has set itself up. `descriptors` are those of the plan, but for the
-/// standard streams. The channel is the way to go on with it.
+/// Starts a process in `cgroup` and waits until it has set itself up. `descriptors` are the namespaces that it is born in
+/// and those of the plan, but for the standard streams. The channel is the way to go on with it.
 pub(super) fn spawn(
     launcher: &Launcher,
     plan: &Plan,
@@ -115,8 +115,8 @@ pub(super) fn spawn(
     let runtime = tokio::runtime::Handle::try_current().map_err(SpawnError::Runtime)?;
     let _context = runtime.enter();
     let (kind, process) = match plan {
-        Plan::Init(_, process) => (Kind::Init, process),
-        Plan::Exec(process) => (Kind::Exec, process),
+        Plan::Init(root, process) => (Kind::Init(root.namespaces.birth()), process),
+        Plan::Exec(_, process) => (Kind::Exec, process),
     };
     let streams = Prepared::new(access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
     let memory = plan.seal().map_err(SpawnError::Prepare)?;

@@ -3,22 +3,60 @@
 //! The launcher reads no plan: it passes the sealed memory that holds one on to the process that it starts.
 
 use rustix::process::Pid;
+use rustix::thread::ThreadNameSpaceType as NamespaceKinds;
 
 /// What kind of process to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The init of a new container, in new namespaces.
-    Init,
+    /// The init of a new container.
+    Init(Birth),
     /// A further process in the namespaces of a container.
     Exec,
+}
+
+/// The namespaces that a process is born in, where they are not the launcher's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Birth {
+    /// Those that are made with it.
+    pub(crate) new: NamespaceKinds,
+    /// Those that exist. Descriptors of them come with the order, as [`Birth::JOINED`] is ordered.
+    pub(crate) joined: NamespaceKinds,
+}
+
+impl Birth {
+    /// The kinds that are made with a process. A cgroup or time namespace is made by the process itself, which has to
+    /// be in its cgroup and to set its clocks before.
+    pub(crate) const NEW: NamespaceKinds = NamespaceKinds::MOUNT
+        .union(NamespaceKinds::PROCESS_ID)
+        .union(NamespaceKinds::INTER_PROCESS_COMMUNICATION)
+        .union(NamespaceKinds::HOST_NAME_AND_NIS_DOMAIN_NAME)
+        .union(NamespaceKinds::NETWORK)
+        .union(NamespaceKinds::USER);
+    /// The kinds that the launcher enters for a process, and leaves again, in this order. There would be no way back
+    /// from a user namespace, and it has no business among a container's files.
+    pub(crate) const JOINED: [NamespaceKinds; 5] = [
+        NamespaceKinds::PROCESS_ID,
+        NamespaceKinds::INTER_PROCESS_COMMUNICATION,
+        NamespaceKinds::HOST_NAME_AND_NIS_DOMAIN_NAME,
+        NamespaceKinds::NETWORK,
+        NamespaceKinds::TIME,
+    ];
+
+    /// Reads two numbers of `CLONE_NEW*` bits.
+    fn from_bits(new: u32, joined: u32) -> Option<Self> {
+        let (new, joined) = (NamespaceKinds::from_bits_retain(new), NamespaceKinds::from_bits_retain(joined));
+        let enterable = NamespaceKinds::from_iter(Self::JOINED);
+        (Self::NEW.contains(new) && enterable.contains(joined) && !new.intersects(joined))
+            .then_some(Self { new, joined })
+    }
 }
 
 /// Asks for a process, by descriptors that come with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     /// One of a container. Descriptors: the sealed memory with the plan, the new process's end of its channel to the
-    /// agent, the directory of the cgroup that it is born in, and those that the plan speaks of. Of an exec, the first
-    /// of these is the container's init.
+    /// agent, the directory of the cgroup that it is born in, the namespaces that it is born in, and those that the
+    /// plan speaks of. Of an exec, the first of these is the container's init.
     Process(Kind),
     /// Another launcher. Descriptor: its end of its channel to the agent.
     Launcher,
@@ -26,20 +64,23 @@ pub(crate) enum Order {
 
 impl Order {
     /// The bytes of the packet.
-    pub(crate) fn encode(self) -> [u8; 1] {
-        match self {
-            Self::Process(Kind::Init) => [1],
-            Self::Process(Kind::Exec) => [2],
-            Self::Launcher => [3],
-        }
+    pub(crate) fn encode(self) -> [u8; 9] {
+        let (tag, new, joined) = match self {
+            Self::Process(Kind::Init(birth)) => (1, birth.new.bits(), birth.joined.bits()),
+            Self::Process(Kind::Exec) => (2, 0, 0),
+            Self::Launcher => (3, 0, 0),
+        };
+        let ([a, b, c, d], [e, f, g, h]) = (new.to_le_bytes(), joined.to_le_bytes());
+        [tag, a, b, c, d, e, f, g, h]
     }
 
     /// Reads a packet; `None` for anything that [`encode`](Self::encode) does not write.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [1] => Some(Self::Process(Kind::Init)),
-            [2] => Some(Self::Process(Kind::Exec)),
-            [3] => Some(Self::Launcher),
+        let [tag, a, b, c, d, e, f, g, h] = *bytes else { return None };
+        match (tag, u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])) {
+            (1, new, joined) => Some(Self::Process(Kind::Init(Birth::from_bits(new, joined)?))),
+            (2, 0, 0) => Some(Self::Process(Kind::Exec)),
+            (3, 0, 0) => Some(Self::Launcher),
             _ => None,
         }
     }
@@ -50,7 +91,7 @@ impl Order {
 pub(crate) enum LaunchStep {
     /// The order made no sense.
     Order,
-    /// The container's pid namespace could not be entered.
+    /// A namespace could not be entered.
     Namespace,
     /// No process could be made.
     Clone,
@@ -103,7 +144,11 @@ mod tests {
 
     #[test]
     fn messages_survive_the_wire() {
-        for order in [Order::Process(Kind::Init), Order::Process(Kind::Exec), Order::Launcher] {
+        let birth = Birth {
+            new: NamespaceKinds::MOUNT | NamespaceKinds::USER,
+            joined: NamespaceKinds::TIME | NamespaceKinds::PROCESS_ID,
+        };
+        for order in [Order::Process(Kind::Init(birth)), Order::Process(Kind::Exec), Order::Launcher] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
         }
         for reply in [
@@ -117,8 +162,26 @@ mod tests {
     }
 
     #[test]
+    fn only_kinds_that_the_launcher_knows_are_ordered() {
+        let decode = |new: NamespaceKinds, joined: NamespaceKinds| {
+            Order::decode(&Order::Process(Kind::Init(Birth { new, joined })).encode())
+        };
+        let none = NamespaceKinds::empty();
+        assert!(decode(Birth::NEW, NamespaceKinds::TIME).is_some());
+        // `CLONE_VM` and its like are no namespaces.
+        assert_eq!(decode(NamespaceKinds::from_bits_retain(0x100), none), None);
+        assert_eq!(decode(NamespaceKinds::TIME, none), None);
+        assert_eq!(decode(none, NamespaceKinds::USER), None);
+        assert_eq!(decode(none, NamespaceKinds::MOUNT), None);
+        assert_eq!(decode(NamespaceKinds::NETWORK, NamespaceKinds::NETWORK), None);
+    }
+
+    #[test]
     fn other_bytes_are_no_message() {
-        for bytes in [&[][..], &[0], &[4], &[1, 1]] {
+        let mut long = Order::Launcher.encode().to_vec();
+        long.push(0);
+        let exec_with_namespaces = [2, 0, 0, 2, 0, 0, 0, 0, 0];
+        for bytes in [&[][..], &[0; 9], &[4; 9], &[3; 1], &long, &exec_with_namespaces] {
             assert_eq!(Order::decode(bytes), None);
         }
         for bytes in [&[][..], &[0, 0, 0, 0, 0], &[9, 1, 0, 0, 0], &[0, 1, 0, 0, 0, 0], &[1, 0, 0, 0, 128]] {

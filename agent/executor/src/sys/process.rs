@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::libc;
 use rustix::process::Pid;
+use rustix::thread::ThreadNameSpaceType;
 
 /// Proof that the process has one thread: only the child of [`fork`] holds one.
 #[derive(Debug)]
@@ -93,15 +94,14 @@ pub(crate) enum Cloned {
 
 /// Starts a sibling of the caller: the caller's parent is its parent, and is told when it ends.
 ///
-/// The child is born in `cgroup`, or in that of the caller, and in new namespaces of the kinds in `namespaces`
-/// (`CLONE_NEW*`).
+/// The child is born in `cgroup`, or in that of the caller, and in new namespaces of the kinds in `namespaces`.
 pub(crate) fn clone_sibling(
     _: &SingleThreaded,
-    namespaces: i32,
+    namespaces: ThreadNameSpaceType,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> io::Result<Cloned> {
     let mut pidfd: RawFd = -1;
-    let plain = i64::from(libc::CLONE_PARENT | libc::CLONE_PIDFD | namespaces).unsigned_abs();
+    let plain = u64::from((libc::CLONE_PARENT | libc::CLONE_PIDFD).unsigned_abs() | namespaces.bits());
     let (into_cgroup, cgroup) =
         cgroup.map_or((0, 0), |cgroup| (CLONE_INTO_CGROUP, u64::from(cgroup.as_raw_fd().unsigned_abs())));
     let mut arguments = CloneArgs {

@@ -72,7 +72,7 @@ pub(crate) fn policy(stdio: bool) -> String {
          create_container := {{\"allowed\": true, \"env_list\": input.envList, \"allow_stdio_access\": {stdio}}}\n\
          exec_in_container := {{\"allowed\": true, \"env_list\": input.envList}}\n\
          signal_container_process := {{\"allowed\": true}}\nshutdown_container := {{\"allowed\": true}}\n\
-         get_properties := {{\"allowed\": true}}\n"
+         get_properties := {{\"allowed\": true}}\nlinux_settings := {{\"allowed\": true}}\n"
     )
 }
 

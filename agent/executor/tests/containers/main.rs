@@ -19,6 +19,7 @@ mod guest;
 mod isolation;
 mod lifecycle;
 mod mounts;
+mod namespaces;
 mod seccomp;
 mod streams;
 
@@ -53,6 +54,7 @@ fn main() {
             streams::TESTS,
             isolation::TESTS,
             mounts::TESTS,
+            namespaces::TESTS,
             seccomp::TESTS,
         ]),
     );

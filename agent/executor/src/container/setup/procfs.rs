@@ -28,7 +28,6 @@ impl PrivateProcfs {
     }
 
     /// One with `/proc/sys` as well, which is that of the caller's namespaces.
-    #[expect(dead_code, reason = "no plan has sysctls yet")]
     pub(super) fn with_sysctls() -> io::Result<Self> {
         Self::new(None)
     }

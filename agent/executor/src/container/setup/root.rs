@@ -11,8 +11,11 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount};
+use rustix::mount::{
+    MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
+};
 
+use crate::container::plan::Spreading;
 use crate::launcher::refuge::ATTACHMENT_POINT;
 use crate::sys::mount_attributes::{Extent, restrict_mount};
 
@@ -40,6 +43,19 @@ impl Root {
         // The old root is stacked on the new one now; `.` names the upper of the two.
         unmount(".", UnmountFlags::DETACH)?;
         rustix::process::chdir("/").map_err(io::Error::from)
+    }
+
+    /// Sets how mounts below the root spread, when it is the root of the process. What is mounted there already stays as
+    /// it is. Of the guest nothing spreads here in any case, nor the other way.
+    pub(super) fn set_propagation(&self, propagation: Spreading) -> io::Result<()> {
+        let flags = match propagation {
+            // As it was attached.
+            Spreading::Private => return Ok(()),
+            Spreading::Slave => MountPropagationFlags::DOWNSTREAM,
+            Spreading::Shared => MountPropagationFlags::SHARED,
+            Spreading::Unbindable => MountPropagationFlags::UNBINDABLE,
+        };
+        mount_change("/", flags).map_err(io::Error::from)
     }
 
     /// Makes the root's mount read-only, without what is mounted below.

@@ -1,4 +1,4 @@
-//! The loopback interface.
+//! The loopback interface of the network namespace that the caller is in.
 
 use std::io;
 
@@ -21,6 +21,17 @@ pub enum LoopbackError {
     Refused(#[source] io::Error),
 }
 
+impl From<LoopbackError> for io::Error {
+    fn from(error: LoopbackError) -> Self {
+        match error {
+            LoopbackError::Socket(source)
+            | LoopbackError::Send(source)
+            | LoopbackError::Receive(source)
+            | LoopbackError::Refused(source) => source,
+        }
+    }
+}
+
 const RTM_NEWLINK: u16 = 16;
 const NLMSG_ERROR: u16 = 2;
 /// `NLM_F_REQUEST | NLM_F_ACK`
@@ -32,7 +43,7 @@ const LOOPBACK_INDEX: i32 = 1;
 const REQUEST_SIZE: u32 = 32;
 
 /// Brings `lo` up. Format: rtnetlink(7).
-pub(super) fn bring_up() -> Result<(), LoopbackError> {
+pub(crate) fn bring_up() -> Result<(), LoopbackError> {
     let socket =
         rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
             .map_err(|error| LoopbackError::Socket(error.into()))?;

@@ -1,0 +1,209 @@
+//! The namespaces of a container: which are new, which are others', and at which point each is entered.
+//!
+//! The launcher makes or enters most kinds for a process before that exists ([`Birth`]). The process itself does the
+//! rest: its cgroup namespace shows what cgroup it is in when it makes it, and a mount or user namespace of another is
+//! nothing that the launcher would come back from.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use policy_engine::GuestPath;
+use policy_engine::request::CreateContainer;
+use policy_engine::request::linux::{IdMappings, Namespace, Namespaces, Propagation, TimeOffsets};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::io::Errno;
+use rustix::thread::ThreadNameSpaceType as NamespaceKinds;
+use serde::{Deserialize, Serialize};
+
+use crate::launcher::protocol::Birth;
+use crate::sys::namespace_kind::namespace_kind;
+
+/// `NSFS_MAGIC` of `linux/magic.h`.
+const NSFS_MAGIC: u32 = 0x6e73_6673;
+/// `PROC_SUPER_MAGIC` of `linux/magic.h`.
+const PROCFS_MAGIC: u32 = 0x9fa0;
+
+/// Why namespaces are refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NamespaceError {
+    /// The launcher does not live in the guest's mount namespace itself, so that no container can have anything of it.
+    #[error("no container is in the guest's mount namespace")]
+    GuestMount,
+    /// In the mount namespace of another the files are the other's.
+    #[error("`{setting}` needs a mount namespace of the container's own")]
+    JoinedMount {
+        /// What there is none of then.
+        setting: &'static str,
+    },
+    /// It would change the guest.
+    #[error("`{setting}` needs a namespace of the container's own")]
+    Guest {
+        /// What is named, or set.
+        setting: &'static str,
+    },
+    /// A user namespace is not made.
+    #[error("user namespaces are not supported")]
+    User,
+    /// A time namespace is not made.
+    #[error("time offsets are not supported")]
+    Time,
+}
+
+/// The namespaces of a container, and what of them the process itself enters and makes. Descriptors: those that it is
+/// born in, then those that it enters. All are `CLONE_NEW*` bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct NamespacePlan {
+    born_new: u32,
+    born_joined: u32,
+    entered: u32,
+    made: u32,
+}
+
+/// A namespace of another, to be opened before the process exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JoinedNamespace {
+    pub(crate) kind: NamespaceKinds,
+    pub(crate) path: GuestPath,
+}
+
+impl NamespacePlan {
+    /// Those that the process is born in.
+    pub(crate) fn birth(self) -> Birth {
+        Birth {
+            new: NamespaceKinds::from_bits_retain(self.born_new),
+            joined: NamespaceKinds::from_bits_retain(self.born_joined),
+        }
+    }
+
+    /// The kinds that the process enters, in this order: a user namespace last, since it takes the rights to enter
+    /// others that do not belong to it.
+    pub(crate) fn entered(self) -> impl Iterator<Item = NamespaceKinds> {
+        let kinds = [NamespaceKinds::CONTROL_GROUP, NamespaceKinds::MOUNT, NamespaceKinds::USER];
+        kinds.into_iter().filter(move |kind| self.entered & kind.bits() != 0)
+    }
+
+    /// Whether the process makes one of this kind.
+    pub(crate) fn makes(self, kind: NamespaceKinds) -> bool {
+        self.made & kind.bits() != 0
+    }
+
+    /// Whether the container has a new one of this kind.
+    pub(crate) fn has_new(self, kind: NamespaceKinds) -> bool {
+        (self.born_new | self.made) & kind.bits() != 0
+    }
+
+    /// Whether the container's files are those of a mount namespace that it joins.
+    pub(crate) fn joins_mounts(self) -> bool {
+        self.entered & NamespaceKinds::MOUNT.bits() != 0
+    }
+}
+
+/// Plans the namespaces of a container. The joined ones are in the order of their descriptors.
+pub(crate) fn compile(
+    request: &CreateContainer,
+) -> Result<(NamespacePlan, Vec<JoinedNamespace>), NamespaceError> {
+    let namespaces = &request.linux.namespaces;
+    check(request, namespaces)?;
+    let mut plan = NamespacePlan::default();
+    let mut joined = Vec::new();
+    for (kind, namespace) in kinds(namespaces) {
+        let by_launcher = Birth::JOINED.contains(&kind);
+        match namespace {
+            Namespace::New if Birth::NEW.contains(kind) => plan.born_new |= kind.bits(),
+            Namespace::New => plan.made |= kind.bits(),
+            Namespace::Guest => {}
+            Namespace::Join(path) => {
+                let bits = if by_launcher { &mut plan.born_joined } else { &mut plan.entered };
+                *bits |= kind.bits();
+                joined.push(JoinedNamespace { kind, path: path.clone() });
+            }
+        }
+    }
+    Ok((plan, joined))
+}
+
+/// Each kind with where it is from: in the order of [`Birth::JOINED`], then in that of [`NamespacePlan::entered`].
+fn kinds(namespaces: &Namespaces) -> [(NamespaceKinds, &Namespace); 8] {
+    [
+        (NamespaceKinds::PROCESS_ID, &namespaces.pid),
+        (NamespaceKinds::INTER_PROCESS_COMMUNICATION, &namespaces.ipc),
+        (NamespaceKinds::HOST_NAME_AND_NIS_DOMAIN_NAME, &namespaces.uts),
+        (NamespaceKinds::NETWORK, &namespaces.network),
+        (NamespaceKinds::TIME, &namespaces.time),
+        (NamespaceKinds::CONTROL_GROUP, &namespaces.cgroup),
+        (NamespaceKinds::MOUNT, &namespaces.mount),
+        (NamespaceKinds::USER, &namespaces.user),
+    ]
+}
+
+fn check(request: &CreateContainer, namespaces: &Namespaces) -> Result<(), NamespaceError> {
+    match namespaces.mount {
+        Namespace::New => {}
+        Namespace::Guest => return Err(NamespaceError::GuestMount),
+        Namespace::Join(_) => check_joined_mount(request)?,
+    }
+    if namespaces.user != Namespace::Guest || namespaces.id_mappings != IdMappings::default() {
+        return Err(NamespaceError::User);
+    }
+    if namespaces.time == Namespace::New || namespaces.time_offsets != TimeOffsets::default() {
+        return Err(NamespaceError::Time);
+    }
+    if namespaces.uts == Namespace::Guest {
+        if request.hostname.is_some() {
+            return Err(NamespaceError::Guest { setting: "hostname" });
+        }
+        if request.linux.domainname.is_some() {
+            return Err(NamespaceError::Guest { setting: "domainname" });
+        }
+    }
+    Ok(())
+}
+
+/// What is asked for of files and cannot be had among another's would be left out without a word.
+fn check_joined_mount(request: &CreateContainer) -> Result<(), NamespaceError> {
+    let asked = [
+        ("mounts", !request.mounts.is_empty()),
+        ("linux.maskedPaths", !request.masked_paths.is_empty()),
+        ("linux.readonlyPaths", !request.readonly_paths.is_empty()),
+        ("root.readonly", request.readonly_rootfs),
+        ("linux.rootfsPropagation", request.linux.rootfs_propagation != Propagation::Private),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((setting, _)) => Err(NamespaceError::JoinedMount { setting }),
+        None => Ok(()),
+    }
+}
+
+/// The kinds that a further process of the container enters, by a descriptor of the init. The pid namespace is entered
+/// by the launcher.
+pub(crate) fn of_exec(namespaces: &Namespaces) -> NamespaceKinds {
+    // Entering the user namespace that one is in is an error, to keep anybody from gaining rights that way. Of the
+    // others nothing is left out that is another's.
+    let entered = |(_, namespace): &(NamespaceKinds, &Namespace)| **namespace != Namespace::Guest;
+    let kinds = kinds(namespaces).into_iter().filter(entered).map(|(kind, _)| kind);
+    NamespaceKinds::from_iter(kinds).difference(NamespaceKinds::PROCESS_ID)
+}
+
+/// Opens the namespace that a path stands for: a file that one is mounted on, or a link of a process in the guest's
+/// procfs. No other symbolic link leads there, so that it is the one that policy judged by its path.
+pub(crate) fn open(namespace: &JoinedNamespace) -> io::Result<OwnedFd> {
+    let path = namespace.path.as_path();
+    let (parent, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = openat2(CWD, parent, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    // A procfs has no links but the kernel's own.
+    let resolve = match u32::try_from(fstatfs(&parent)?.f_type) {
+        Ok(PROCFS_MAGIC) => ResolveFlags::empty(),
+        _ => ResolveFlags::NO_SYMLINKS,
+    };
+    // First as a place: opening a FIFO would block, and a device act.
+    let place = openat2(&parent, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    if u32::try_from(fstatfs(&place)?.f_type) != Ok(NSFS_MAGIC) {
+        return Err(Errno::INVAL.into());
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let descriptor = openat2(&parent, name, flags, Mode::empty(), resolve)?;
+    let same = u32::try_from(fstatfs(&descriptor)?.f_type) == Ok(NSFS_MAGIC)
+        && namespace_kind(std::os::fd::AsFd::as_fd(&descriptor))? == namespace.kind;
+    if same { Ok(descriptor) } else { Err(Errno::INVAL.into()) }
+}
