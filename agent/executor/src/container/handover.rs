@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use policy_engine::Permit;
 use policy_engine::request::{CreateContainer, ShutdownContainer, Signal};
@@ -93,17 +94,14 @@ impl Handover {
         self.stage = container.stage();
     }
 
-    /// Whether its init lives.
+    /// Whether its init lives. One that has ended is not collected.
     ///
     /// # Errors
     ///
     /// When it cannot be looked for.
     pub fn is_alive(&self) -> io::Result<bool> {
         let found = self.init.find()?;
-        Ok(found.is_some_and(|(_, exit)| {
-            exit.try_collect();
-            exit.status().is_none()
-        }))
+        Ok(found.is_some_and(|(_, exit)| exit.wait_ended(Duration::ZERO).is_err()))
     }
 }
 
@@ -121,6 +119,8 @@ fn find(handover: &Handover, gate: Option<OwnedFd>) -> Result<Found, TakeOverErr
         collect_when_ended(exit).map_err(TakeOverError::Init)?;
     }
     let cgroup = Cgroup::take_over(&handover.cgroup).map_err(TakeOverError::Cgroup)?;
+    // One that has ended and waits for its parent holds no cgroup: that may be gone before it is.
+    let init = init.filter(|(_, exit)| cgroup.is_some() || exit.wait_ended(Duration::ZERO).is_err());
     let life = match (handover.stage, gate) {
         (Stage::Created, Some(gate)) => Life::Created(Channel::from_descriptor(gate)),
         // Nobody is at the other end.

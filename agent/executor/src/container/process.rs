@@ -84,7 +84,8 @@ impl Exit {
         Ok(())
     }
 
-    fn wait_ended(&self, timeout: Duration) -> io::Result<()> {
+    /// Blocks until the child has ended, at most `timeout`, and leaves it to be collected.
+    pub(crate) fn wait_ended(&self, timeout: Duration) -> io::Result<()> {
         let mut polled = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let timeout = timeout.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
         if poll(&mut polled, Some(&timeout))? == 0 { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }

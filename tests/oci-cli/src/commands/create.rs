@@ -93,13 +93,29 @@ fn fill(
     // From here on an error kills it.
     let container = executor::container::create(&launcher, permit, rootfs.as_fd(), &options)?;
     drop(context);
+    let completed = complete(entry, spec, &mut record, &container, console_socket);
+    if let Err(error) = completed {
+        drop(container);
+        hooks::after_stop(&record, spec);
+        return Err(error);
+    }
+    Ok((guest, container))
+}
+
+/// What there is to do when the container is there.
+fn complete(
+    entry: &Entry,
+    spec: &Spec,
+    record: &mut Record,
+    container: &Container,
+    console_socket: Option<&Path>,
+) -> anyhow::Result<()> {
     if let Some(socket) = console_socket {
         terminal::give(container.init(), socket)?;
     }
-    run_hooks(&container, spec, &record)?;
+    run_hooks(container, spec, record)?;
     record.handover = Some(container.handover().context("the container has ended")?);
-    entry.save(&record)?;
-    Ok((guest, container))
+    entry.save(record)
 }
 
 fn run_hooks(container: &Container, spec: &Spec, record: &Record) -> anyhow::Result<()> {

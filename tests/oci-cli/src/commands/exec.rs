@@ -8,7 +8,8 @@ use oci_spec::runtime::Process as AskedProcess;
 use policy_engine::ExecId;
 use policy_engine::request::{ExecInContainer, ProcessSpec, TerminalSize};
 
-use super::{foreground, refuse_descriptors, write_pid};
+use super::foreground::Foreground;
+use super::{refuse_descriptors, write_pid};
 use crate::guest::{self, Guest};
 use crate::options::Exec;
 use crate::state::{Directory, Entry};
@@ -26,6 +27,7 @@ pub(crate) fn run(directory: &Directory, args: &Exec) -> anyhow::Result<ExitCode
         ExecInContainer { container_id: container.id().clone(), exec_id: new_exec_id()?, process: spec };
     let permit = guest.engine.decide(request)?;
     let streams = terminal::own_streams()?;
+    let foreground = (!args.detach).then(|| Foreground::take_signals(&guest)).transpose()?;
     let context = guest.runtime.enter();
     let process = container.exec_with(&launcher, permit, Some(&streams))?;
     drop(context);
@@ -39,7 +41,7 @@ pub(crate) fn run(directory: &Directory, args: &Exec) -> anyhow::Result<ExitCode
         None => None,
     };
     write_pid(args.pid_file.as_deref(), process.pid())?;
-    if args.detach { Ok(ExitCode::SUCCESS) } else { foreground::wait(&guest, &process, copying) }
+    Ok(foreground.map_or(ExitCode::SUCCESS, |foreground| foreground.wait(&guest, &process, copying)))
 }
 
 /// A name that no other process of the container has: each command takes the container over with none.

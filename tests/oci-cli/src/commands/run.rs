@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use executor::container::Container;
 
 use super::create::{Created, create};
-use super::{delete, foreground, start, write_pid};
+use super::foreground::Foreground;
+use super::{delete, start, write_pid};
 use crate::options::Run;
 use crate::state::{Directory, Entry};
 use crate::{hooks, terminal};
@@ -13,6 +14,7 @@ use crate::{hooks, terminal};
 pub(crate) fn run(directory: &Directory, args: &Run) -> anyhow::Result<ExitCode> {
     let Created { guest, entry, container } = create(directory, &args.create, args.detach)?;
     let init = container.init().clone();
+    let foreground = (!args.detach).then(|| Foreground::take_signals(&guest)).transpose()?;
     let started = begin(&entry, &container, args);
     // From here on it is as if another process had made it.
     drop(container.release());
@@ -24,10 +26,8 @@ pub(crate) fn run(directory: &Directory, args: &Run) -> anyhow::Result<ExitCode>
         }
     };
     hooks::after_start(&entry)?;
-    if args.detach {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let code = foreground::wait(&guest, &init, copying)?;
+    let Some(foreground) = foreground else { return Ok(ExitCode::SUCCESS) };
+    let code = foreground.wait(&guest, &init, copying);
     if !args.keep && entry.record().is_ok() {
         delete::delete(&guest, &entry)?;
     }

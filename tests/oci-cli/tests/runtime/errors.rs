@@ -1,0 +1,66 @@
+//! What goes wrong is said where engines look for it, and leaves nothing behind.
+
+use std::fs;
+
+use serde_json::{Value as Json, json};
+
+use super::bench::Bench;
+
+#[test]
+fn errors_are_in_the_log_file() {
+    let Some(bench) = Bench::new(&["true"]) else { return };
+    let log = bench.path("log");
+    let logged = |format: &str| {
+        bench.fails(&["--log", log.to_str().unwrap(), "--log-format", format, "state", "c1"]);
+        fs::read_to_string(&log).unwrap().lines().last().unwrap().to_owned()
+    };
+    let line: Json = serde_json::from_str(&logged("json")).unwrap();
+    assert_eq!((&line["level"], &line["msg"]), (&"error".into(), &"container c1 does not exist".into()));
+    assert!(line["time"].as_str().unwrap().starts_with("20"));
+    assert!(logged("text").ends_with(r#"level=error msg="container c1 does not exist""#));
+}
+
+#[test]
+fn an_id_is_used_once() {
+    let Some(bench) = Bench::new(&["sleep", "1000"]) else { return };
+    bench.ok(&["create", "c1"]);
+    assert!(bench.fails(&["create", "c1"]).contains("already exists"));
+    assert_eq!(bench.state("c1")["status"], "created");
+    assert!(bench.fails(&["create", "../c1"]).contains("invalid container id"));
+}
+
+#[test]
+fn a_container_that_cannot_be_made_leaves_nothing() {
+    let Some(mut bench) = Bench::new(&["true"]) else { return };
+    let good = bench.config.clone();
+    for (place, value, named) in [
+        ("/linux", json!({"intelRdt": {}}), "linux.intelRdt"),
+        ("/root", json!({"path": "nosuch"}), "root file system"),
+        ("/process/args", json!([]), "argument list"),
+        ("/mounts", json!([{"destination": "/x", "type": "nosuch", "source": "x"}]), "nosuch"),
+        ("/mounts", json!([{"destination": "/x", "type": "bind", "source": "/nosuch"}]), "/x"),
+    ] {
+        bench.config = good.clone();
+        *bench.config.pointer_mut(place).unwrap() = value;
+        let error = bench.fails(&["create", "c1"]);
+        assert!(error.contains(named), "{place}: {error}");
+        assert_eq!(bench.ids(), "");
+        assert!(!bench.path("state").join("c1").exists());
+    }
+    bench.config = good;
+    bench.ok(&["run", "c1"]);
+}
+
+#[test]
+fn a_program_that_is_not_there_is_an_error_of_run() {
+    let Some(bench) = Bench::new(&["nosuch"]) else { return };
+    assert!(bench.fails(&["run", "c1"]).contains("No such file or directory"));
+    assert_eq!(bench.ids(), "");
+}
+
+#[test]
+fn what_is_not_there_is_deleted_by_force_alone() {
+    let Some(bench) = Bench::new(&["true"]) else { return };
+    assert!(bench.fails(&["delete", "c1"]).contains("does not exist"));
+    bench.ok(&["delete", "--force", "c1"]);
+}
