@@ -52,7 +52,8 @@ fn run_gives_the_exit_code_or_128_and_the_signal() {
     assert_eq!(bench.output(&["run", "c1"]).status.code(), Some(143));
     bench.config["process"]["args"] = serde_json::json!(["sleep", "1000"]);
     let mut running = bench.command(&["run", "c1"]).spawn().unwrap();
-    until(|| bench.output(&["kill", "c1", "KILL"]).status.success());
+    until(|| String::from_utf8_lossy(&bench.output(&["state", "c1"]).stdout).contains("running"));
+    bench.ok(&["kill", "c1", "KILL"]);
     assert_eq!(running.wait().unwrap().code(), Some(137));
     assert_eq!(bench.ids(), "");
 }
