@@ -6,6 +6,8 @@ mod cose;
 pub mod did;
 mod public_key;
 mod receipt;
+#[cfg(feature = "sign")]
+pub mod sign;
 mod statement;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod host;
 mod layer;
 mod policy;
 mod report;
+mod statement;
 
 use clap::Subcommand;
 
@@ -27,6 +28,9 @@ pub(crate) enum Command {
     /// Verify attestation reports.
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Sign fragments of policies, and endorsements of guest images.
+    #[command(subcommand)]
+    Statement(statement::StatementCommand),
 }
 
 /// Runs one command; with `json` it prints nothing itself.
@@ -40,5 +44,6 @@ pub(crate) fn run(command: Command, json: bool) -> anyhow::Result<Answer> {
         Command::Layer(command) => layer::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Report(command) => report::run(command),
+        Command::Statement(command) => statement::run(command),
     }
 }

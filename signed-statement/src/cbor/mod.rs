@@ -9,6 +9,8 @@ mod write;
 
 pub use read::CborError;
 pub(crate) use read::read;
+#[cfg(feature = "sign")]
+pub(crate) use write::integer;
 pub(crate) use write::{array, bytes, map, null, tag, text};
 
 /// One data item; byte and text strings are borrowed from the input.

@@ -17,6 +17,13 @@ fn head(out: &mut Vec<u8>, major: u8, argument: u64) {
     out.extend(bytes.iter().skip(bytes.len().saturating_sub(length)));
 }
 
+#[cfg(feature = "sign")]
+pub(crate) fn integer(out: &mut Vec<u8>, value: i64) {
+    // A negative number n is written as -1 - n, which is the number with all bits turned.
+    let (major, argument) = if value < 0 { (1, !value) } else { (0, value) };
+    head(out, major, argument.unsigned_abs());
+}
+
 pub(crate) fn bytes(out: &mut Vec<u8>, value: &[u8]) {
     head(out, 2, value.len().try_into().unwrap_or(u64::MAX));
     out.extend_from_slice(value);

@@ -12,3 +12,5 @@ pub use key::CoseKeyError;
 pub(crate) use key::read_key;
 pub use sign1::ParseSign1Error;
 pub(crate) use sign1::Sign1;
+#[cfg(feature = "sign")]
+pub(crate) use sign1::{TAG, to_be_signed};

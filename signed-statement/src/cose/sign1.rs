@@ -4,7 +4,7 @@ use super::headers::{HeaderError, Headers};
 use crate::cbor::{self, CborError, Item, Map};
 
 /// CBOR tag of a `COSE_Sign1`.
-const TAG: u64 = 18;
+pub(crate) const TAG: u64 = 18;
 
 /// Why bytes are not a `COSE_Sign1`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,13 +59,7 @@ impl<'a> Sign1<'a> {
 
     /// `Sig_structure` over the protected header as it came, and `payload`.
     pub(crate) fn to_be_signed(&self, payload: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        cbor::array(&mut out, 4);
-        cbor::text(&mut out, "Signature1");
-        cbor::bytes(&mut out, self.protected_bytes);
-        cbor::bytes(&mut out, b"");
-        cbor::bytes(&mut out, payload);
-        out
+        to_be_signed(self.protected_bytes, payload)
     }
 
     /// The tagged envelope with an empty unprotected header: what a ledger registers.
@@ -82,6 +76,17 @@ impl<'a> Sign1<'a> {
         cbor::bytes(&mut out, self.signature);
         out
     }
+}
+
+/// `Sig_structure` of one signer, without further data (RFC 9052, 4.4).
+pub(crate) fn to_be_signed(protected: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    cbor::array(&mut out, 4);
+    cbor::text(&mut out, "Signature1");
+    cbor::bytes(&mut out, protected);
+    cbor::bytes(&mut out, b"");
+    cbor::bytes(&mut out, payload);
+    out
 }
 
 /// No bytes stand for no headers.

@@ -89,7 +89,7 @@ pub struct Endorsement {
 }
 
 /// The payload, with numbers as text.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, serde::Serialize)]
 struct Payload {
     #[serde(rename = "x-ms-sevsnpvm-guestsvn")]
     guest_svn: String,
@@ -98,6 +98,15 @@ struct Payload {
 }
 
 impl Endorsement {
+    /// The payload of an endorsement, for who signs one.
+    #[must_use]
+    pub fn payload(measurement: Measurement, security_version: u64) -> Vec<u8> {
+        let payload =
+            Payload { guest_svn: security_version.to_string(), launch_measurement: measurement.to_string() };
+        // Two texts: nothing of it can fail.
+        serde_json::to_vec(&payload).unwrap_or_default()
+    }
+
     /// Reads an endorsement and verifies signature, chain and that a trusted endorser made it.
     ///
     /// Signing certificates live a year and images longer, so validity dates are not judged.
