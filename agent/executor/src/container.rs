@@ -19,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod report;
 mod rootfs;
 mod seccomp;
+mod settings;
 pub(crate) mod setup;
 mod signal;
 mod spawn;
@@ -217,9 +218,8 @@ fn make(
     rootfs: BorrowedFd<'_>,
     options: &CreateOptions,
 ) -> Result<Made, Unmade> {
-    let seccomp = request.seccomp.as_ref();
-    let process = compile::process(&request.process, &options.extra_env, request.allow_stdio_access, seccomp);
-    let process = process.map_err(CreateError::Plan)?;
+    let process =
+        compile::process(&request.process, &options.extra_env, request).map_err(CreateError::Plan)?;
     let Compiled { plan: root, joined, sources } =
         compile::root(request, options).map_err(CreateError::Plan)?;
     let mut descriptors = Vec::new();

@@ -11,5 +11,6 @@ pub(crate) mod mount_attributes;
 pub(crate) mod namespace_kind;
 pub(crate) mod process;
 pub(crate) mod reactor;
+pub(crate) mod scheduling;
 pub(crate) mod seccomp;
 pub(crate) mod signals;

@@ -1,6 +1,7 @@
 //! Limits of containers.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -57,6 +58,16 @@ impl FromStr for IndexList {
     }
 }
 
+impl IndexList {
+    /// The numbers, as ranges in the order of the text.
+    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u16>> {
+        self.0.split(',').filter_map(|item| {
+            let (first, last) = item.split_once('-').unwrap_or((item, item));
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        })
+    }
+}
+
 impl Serialize for IndexList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
@@ -78,6 +89,7 @@ mod tests {
         for good in ["0", "0-3", "0-3,7", "1,1"] {
             assert_eq!(good.parse::<IndexList>().unwrap().to_string(), good);
         }
+        assert!("0-2,7".parse::<IndexList>().unwrap().ranges().eq([0..=2, 7..=7]));
         for bad in ["", "-1", "3-1", "0-3,", "a", "+1", "0 1", "0\n1", "0-3-4", "70000"] {
             assert!(bad.parse::<IndexList>().is_err(), "{bad:?}");
         }

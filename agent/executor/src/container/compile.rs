@@ -1,6 +1,6 @@
 //! Turns requests into plans: everything of the host's is parsed here, before a process exists.
 
-use policy_engine::request::linux::{LinuxSettings, ProcessSettings, Propagation, SeccompProfile};
+use policy_engine::request::linux::{LinuxSettings, Propagation};
 use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::thread::CapabilitySet;
 
@@ -9,6 +9,7 @@ use super::mounts::{self, BindSource, MountError, Mounts};
 use super::namespaces::{self, JoinedNamespace, NamespaceError};
 use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan, Spreading};
 use super::seccomp::{self, SeccompError};
+use super::settings;
 use super::sysctls::{self, SysctlError};
 
 /// Why a request cannot be carried out by any kernel.
@@ -41,6 +42,21 @@ pub enum PlanError {
     /// Beyond what the kernel knows.
     #[error("the OOM score adjustment is not between -1000 and 1000")]
     OomScore,
+    /// A label is empty, or a NUL would cut it short.
+    #[error("a security label is empty or has a NUL byte")]
+    Label,
+    /// Beyond what the guest knows.
+    #[error("there is no CPU {cpu}")]
+    Cpu {
+        /// What was given.
+        cpu: usize,
+    },
+    /// Beyond what the kernel knows.
+    #[error("the I/O priority is not between 0 and 7")]
+    IoPriority,
+    /// Beyond what the kernel knows.
+    #[error("the nice value is not between -20 and 19")]
+    Nice,
     /// A setting that is not carried out.
     #[error("`{name}` is not supported")]
     Unsupported {
@@ -110,6 +126,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         domainname: linux.domainname.clone(),
         sysctls: linux.sysctls.clone(),
         rootfs_propagation: linux.rootfs_propagation,
+        personality: linux.personality,
         ..LinuxSettings::default()
     };
     if *linux != carried_out {
@@ -153,22 +170,18 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
     Ok(Compiled { plan, joined, sources: mounts.sources })
 }
 
-/// The plan of a process. `extra_env` comes after what was judged; `terminal` as asked for, if there is anyone to
-/// serve it.
+/// The plan of a process of `container`. `extra_env` comes after what was judged; `terminal` as asked for, if there is
+/// anyone to serve it.
 pub(super) fn process(
     spec: &ProcessSpec,
     extra_env: &[String],
-    streams: bool,
-    profile: Option<&SeccompProfile>,
+    container: &CreateContainer,
 ) -> Result<ProcessPlan, PlanError> {
     if spec.args.is_empty() {
         return Err(PlanError::NoArguments);
     }
     if spec.args.iter().chain(&spec.env).chain(extra_env).any(|text| text.contains('\0')) {
         return Err(PlanError::Nul);
-    }
-    if spec.settings != ProcessSettings::default() {
-        return Err(PlanError::Unsupported { name: "process" });
     }
     if spec.umask > 0o777 {
         return Err(PlanError::Umask);
@@ -181,6 +194,7 @@ pub(super) fn process(
         let value = |value: u64| (value != u64::MAX).then_some(value);
         Ok(RlimitPlan { kind, soft: value(limit.soft), hard: value(limit.hard) })
     };
+    let profile = container.seccomp.as_ref();
     Ok(ProcessPlan {
         args: spec.args.clone(),
         env: spec.env.iter().chain(extra_env).cloned().collect(),
@@ -198,8 +212,12 @@ pub(super) fn process(
         },
         no_new_privileges: spec.no_new_privileges,
         rlimits: spec.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
-        terminal: spec.terminal.filter(|_| streams).map(|size| (size.rows, size.columns)),
+        terminal: spec
+            .terminal
+            .filter(|_| container.allow_stdio_access)
+            .map(|size| (size.rows, size.columns)),
         oom_score_adj: spec.oom_score_adj,
+        settings: settings::compile(&spec.settings, container.linux.personality)?,
         seccomp: profile.map(seccomp::compile).transpose().map_err(PlanError::Seccomp)?,
     })
 }
@@ -236,9 +254,29 @@ fn rlimit_kind(name: &str) -> Option<RlimitKind> {
 
 #[cfg(test)]
 mod tests {
-    use policy_engine::request::{CapabilitySets, Rlimit, User};
+    use policy_engine::request::linux::ProcessSettings;
+    use policy_engine::request::{CapabilitySets, ContainerKind, Resources, Rlimit, User};
 
     use super::*;
+
+    fn container(allow_stdio_access: bool) -> CreateContainer {
+        CreateContainer {
+            container_id: "c".parse().unwrap(),
+            kind: ContainerKind::Workload,
+            process: spec(),
+            rootfs: "/root".parse().unwrap(),
+            readonly_rootfs: false,
+            mounts: Vec::new(),
+            privileged: false,
+            hostname: None,
+            masked_paths: Vec::new(),
+            readonly_paths: Vec::new(),
+            resources: Resources::default(),
+            seccomp: None,
+            linux: LinuxSettings::default(),
+            allow_stdio_access,
+        }
+    }
 
     fn spec() -> ProcessSpec {
         ProcessSpec {
@@ -258,11 +296,11 @@ mod tests {
 
     #[test]
     fn what_was_judged_is_what_is_planned() {
-        let plan = process(&spec(), &["B=2".to_owned()], true, None).unwrap();
+        let plan = process(&spec(), &["B=2".to_owned()], &container(true)).unwrap();
         assert_eq!(plan.env, ["A= padded ", "B=2"]);
         assert_eq!(plan.terminal, Some((0, 0)));
         assert_eq!(plan.capabilities, CapabilityBits::default());
-        assert_eq!(process(&spec(), &[], false, None).unwrap().terminal, None);
+        assert_eq!(process(&spec(), &[], &container(false)).unwrap().terminal, None);
     }
 
     #[test]
@@ -270,7 +308,7 @@ mod tests {
         let mut spec = spec();
         spec.capabilities.bounding = vec!["CAP_CHOWN".to_owned(), "CAP_CHECKPOINT_RESTORE".to_owned()];
         spec.rlimits = vec![Rlimit { kind: "RLIMIT_NOFILE".to_owned(), soft: 9, hard: u64::MAX }];
-        let plan = process(&spec, &[], true, None).unwrap();
+        let plan = process(&spec, &[], &container(true)).unwrap();
         assert_eq!(plan.capabilities.bounding, 1 | 1 << 40);
         assert_eq!(plan.rlimits, [RlimitPlan { kind: RlimitKind::Nofile, soft: Some(9), hard: None }]);
     }
@@ -280,7 +318,7 @@ mod tests {
         let changed = |change: fn(&mut ProcessSpec)| {
             let mut spec = spec();
             change(&mut spec);
-            process(&spec, &[], true, None).unwrap_err()
+            process(&spec, &[], &container(true)).unwrap_err()
         };
         assert_eq!(changed(|spec| spec.args.clear()), PlanError::NoArguments);
         assert_eq!(changed(|spec| spec.args[0] = "a\0b".to_owned()), PlanError::Nul);
@@ -291,7 +329,7 @@ mod tests {
             let mut spec = spec();
             spec.capabilities.permitted = vec![name.to_owned()];
             let error = PlanError::Capability { name: name.to_owned() };
-            assert_eq!(process(&spec, &[], true, None), Err(error));
+            assert_eq!(process(&spec, &[], &container(true)), Err(error));
         }
     }
 }

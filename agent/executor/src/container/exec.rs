@@ -119,7 +119,7 @@ impl Container {
     ) -> Result<Process, Unmade> {
         let allowed = self.request().allow_stdio_access;
         let access = StreamAccess::new(allowed, streams);
-        let plan = compile::process(&request.process, &[], allowed, self.request().seccomp.as_ref())
+        let plan = compile::process(&request.process, &[], self.request())
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
         let plan = Plan::Exec(namespaces::of_exec(&self.request().linux.namespaces).bits(), plan);
         let descriptors = [self.init.exit().as_fd()];

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::namespaces::NamespacePlan;
 use super::seccomp::Filter;
+use super::settings::SettingsPlan;
 use super::sysctls::SysctlPlan;
 
 /// The longest plan, in bytes: above any request that the transport accepts.
@@ -112,6 +113,7 @@ pub(crate) struct ProcessPlan {
     /// Rows and columns of the terminal, when it has one.
     pub(crate) terminal: Option<(u16, u16)>,
     pub(crate) oom_score_adj: Option<i16>,
+    pub(crate) settings: SettingsPlan,
     pub(crate) seccomp: Option<Filter>,
 }
 

@@ -64,6 +64,24 @@ pub enum Step {
     /// Setting a resource limit.
     #[error("setting a resource limit")]
     Rlimit,
+    /// Setting the execution domain.
+    #[error("setting the personality")]
+    Personality,
+    /// Choosing CPUs.
+    #[error("setting the CPU affinity")]
+    CpuAffinity,
+    /// Setting the I/O priority.
+    #[error("setting the I/O priority")]
+    IoPriority,
+    /// Setting how the CPU is shared.
+    #[error("setting the scheduler")]
+    Scheduler,
+    /// Asking for an AppArmor profile.
+    #[error("setting the AppArmor profile")]
+    AppArmor,
+    /// Asking for an SELinux label.
+    #[error("setting the SELinux label")]
+    SeLinux,
     /// Entering the working directory.
     #[error("entering the working directory")]
     WorkingDirectory,

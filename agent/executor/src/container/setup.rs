@@ -9,10 +9,12 @@ mod devices;
 mod filesystem;
 mod filter;
 mod identity;
+mod label;
 mod namespaces;
 mod procfs;
 mod program;
 mod root;
+mod scheduling;
 mod terminal;
 
 use std::convert::Infallible;
@@ -65,6 +67,7 @@ fn init(
     mut descriptors: IntoIter<OwnedFd>,
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
+    scheduling::begin(&process.settings)?;
     signals::reset().at(Step::Signals)?;
     namespaces::enter(plan.namespaces, &mut descriptors)?;
     let own_files = !plan.namespaces.joins_mounts();
@@ -120,6 +123,7 @@ fn exec(
     mut descriptors: IntoIter<OwnedFd>,
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
+    scheduling::begin(&process.settings)?;
     signals::reset().at(Step::Signals)?;
     let container = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
     let namespaces = ThreadNameSpaceType::from_bits_retain(namespaces);
@@ -147,7 +151,9 @@ fn await_word(streams: terminal::Streams, channel: &Channel) -> Result<(), Failu
 
 /// The last steps, the same for both: limits, directory, session, streams, and then all privileges go.
 fn finish(root: &Root, process: &ProcessPlan, streams: &terminal::Streams) -> Result<(), Failure> {
+    label::set(&process.settings)?;
     crate::sys::keyring::join_new_session().at(Step::Session)?;
+    scheduling::set(&process.settings)?;
     identity::set_oom_score(process).at(Step::OomScore)?;
     identity::set_rlimits(process)?;
     root.enter(&process.cwd).on(Step::WorkingDirectory, &process.cwd)?;

@@ -20,6 +20,7 @@ mod isolation;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod process;
 mod seccomp;
 mod streams;
 
@@ -56,6 +57,7 @@ fn main() {
             mounts::TESTS,
             namespaces::TESTS,
             seccomp::TESTS,
+            process::TESTS,
         ]),
     );
     // These kill the launcher that the others share, and each other's.

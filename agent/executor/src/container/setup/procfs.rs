@@ -5,7 +5,7 @@
 //! set-up go to a new instance that is attached to no directory tree: no container has a path to it.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
@@ -45,18 +45,35 @@ impl PrivateProcfs {
         Ok(Self(tree))
     }
 
+    /// Reads at most `limit` bytes of the file at `path`, which is relative.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write).
+    pub(super) fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let file = self.open(path, OFlags::RDONLY)?;
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Writes `value`, in one piece, to the file at `path`, which is relative: `self/oom_score_adj`.
     ///
     /// # Errors
     ///
     /// The kernel's; `EINVAL` when `path` is no regular file of a procfs.
     pub(super) fn write(&self, path: &str, value: &[u8]) -> io::Result<()> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let mut file = File::from(openat2(&self.0, path, flags, Mode::empty(), resolve)?);
-        check(&file)?;
+        let mut file = self.open(path, OFlags::WRONLY)?;
         // The kernel takes a value whole or not at all; a second part would be a second value.
         if file.write(value)? == value.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    fn open(&self, path: &str, access: OFlags) -> io::Result<File> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let flags = access | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(openat2(&self.0, path, flags, Mode::empty(), resolve)?);
+        check(&file)?;
+        Ok(file)
     }
 }
 
