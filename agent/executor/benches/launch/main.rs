@@ -2,7 +2,8 @@
 //! object of figures and remarks.
 //!
 //! `launch machine` leaves the machine's cgroups as they are; `launch unified` has version 2 alone, as the measured
-//! guest has. `launch loop <count>` only runs containers of our own, for a profiler to look at.
+//! guest has. `launch loop <count>` and `launch at-once <count>` only run containers of our own, for a profiler to look
+//! at.
 //!
 //! A run is create, start, wait and delete of `/bin/true` on the default mounts, in new pid, ipc, uts, mount and cgroup
 //! namespaces. Ours goes through the launcher process as in the agent, without the policy's decision. A peer's is the
@@ -55,7 +56,13 @@ fn main() {
             report.insert_phases(&phases);
             return println!("{}", json!(report.figures));
         }
-        _ => panic!("one of `machine`, `unified` and `loop <count>` is expected"),
+        ["at-once", count] => {
+            guest::boot();
+            let ours = Ours::new();
+            let rounds = (0..count.parse().unwrap()).map(|_| ours.run_at_once(CONTAINERS));
+            return println!("{}", median(rounds));
+        }
+        _ => panic!("one of `machine`, `unified`, `loop <count>` and `at-once <count>` is expected"),
     }
     match guest::missing() {
         Some(missing) => report.remarks.push(missing),
