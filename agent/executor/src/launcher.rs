@@ -100,14 +100,23 @@ impl Launcher {
         self.registry.hold()
     }
 
-    /// Starts a process. The held registry keeps [`reap_orphans`](Self::reap_orphans) away until it is registered.
+    /// Starts a process. The held registry keeps [`reap_orphans`](Self::reap_orphans) away until it is registered. Many
+    /// may do so at once: the launcher carries their orders out one after the other, and none waits for a reply to
+    /// another's. A launcher that dies over the order has ended when this returns, and starts nothing any more.
     pub(crate) fn launch(
         &self,
         _: &Registration<'_>,
         order: Order,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(Pid, OwnedFd), LaunchError> {
-        self.lock_pair().launch(order, descriptors)
+        // One that has died by now is replaced first.
+        let working = self.lock_pair().working()?;
+        let launched = working.launch(order, descriptors);
+        if matches!(launched, Err(LaunchError::Gone(_))) {
+            working.end();
+            self.lock_pair().complete();
+        }
+        launched
     }
 
     fn lock_pair(&self) -> MutexGuard<'_, Pair> {

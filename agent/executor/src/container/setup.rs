@@ -68,7 +68,7 @@ fn init(
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
     scheduling::begin(&process.settings)?;
-    signals::reset().at(Step::Signals)?;
+    signals::block_none().at(Step::Signals)?;
     namespaces::enter(plan.namespaces, &mut descriptors)?;
     let own_files = !plan.namespaces.joins_mounts();
     let root = if own_files { new_root(plan, process, &mut descriptors)? } else { joined_root()? };
@@ -107,7 +107,7 @@ fn new_root(
         filesystem::mount(&root, mount, descriptors).on(Step::Mount, &mount.destination)?;
     }
     root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
-    root.pivot().at(Step::Pivot)?;
+    root.enter_root().at(Step::Pivot)?;
     Ok(root)
 }
 
@@ -124,7 +124,7 @@ fn exec(
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
     scheduling::begin(&process.settings)?;
-    signals::reset().at(Step::Signals)?;
+    signals::block_none().at(Step::Signals)?;
     let container = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
     let namespaces = ThreadNameSpaceType::from_bits_retain(namespaces);
     rustix::thread::move_into_thread_name_spaces(container.as_fd(), namespaces).at(Step::Namespaces)?;

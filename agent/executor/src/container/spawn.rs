@@ -126,14 +126,13 @@ pub(super) fn spawn(
     let mut passed = vec![memory.as_fd(), theirs.as_fd(), cgroup.as_fd()];
     passed.extend_from_slice(descriptors);
     passed.extend(streams.theirs());
-    let mut registration = launcher.hold_registry();
+    let registration = launcher.hold_registry();
     let (pid, pidfd) = match launcher.launch(&registration, Order::Process(kind), &passed) {
         Ok(launched) => launched,
         Err(error) => return Err(Failed { error: error.into(), remnant: Remnant::Nameless(ours) }),
     };
     let exit = Arc::new(Exit::new(pidfd));
     registration.add(pid, Arc::downgrade(&exit));
-    drop(registration);
     drop(theirs);
 
     let adopted = cgroup.adopt(pid).map_err(SpawnError::Prepare);

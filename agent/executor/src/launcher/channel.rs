@@ -49,6 +49,11 @@ impl Channel {
         set_socket_timeout(&self.0, Timeout::Recv, Some(timeout)).map_err(io::Error::from)
     }
 
+    /// Bounds how long [`send`](Self::send) waits for room; it fails with `EAGAIN` then.
+    pub(crate) fn set_send_timeout(&self, timeout: Duration) -> io::Result<()> {
+        set_socket_timeout(&self.0, Timeout::Send, Some(timeout)).map_err(io::Error::from)
+    }
+
     /// Sends one packet.
     pub(crate) fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         if bytes.is_empty() || bytes.len() > PACKET_LENGTH_MAX || descriptors.len() > DESCRIPTORS_MAX {

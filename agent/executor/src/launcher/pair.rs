@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -18,7 +19,7 @@ use crate::sys::process::{ForkError, fork};
 
 /// The agent's end of a launcher process. Dropping it kills the process; what it started lives on.
 #[derive(Debug)]
-struct LauncherProcess {
+pub(super) struct LauncherProcess {
     orders: Channel,
     process: Exit,
 }
@@ -26,8 +27,8 @@ struct LauncherProcess {
 /// The launcher that works and the one that stands by.
 #[derive(Debug)]
 pub(super) struct Pair {
-    working: Option<LauncherProcess>,
-    standby: Option<LauncherProcess>,
+    working: Option<Arc<LauncherProcess>>,
+    standby: Option<Arc<LauncherProcess>>,
 }
 
 impl Pair {
@@ -35,13 +36,13 @@ impl Pair {
     pub(super) fn fork() -> Result<Self, StartError> {
         let working = LauncherProcess::fork()?;
         let standby = working.make_another().map_err(StartError::Standby)?;
-        Ok(Self { working: Some(working), standby: Some(standby) })
+        Ok(Self { working: Some(Arc::new(working)), standby: Some(Arc::new(standby)) })
     }
 
     /// Has the one that is left make the other again.
     pub(super) fn complete(&mut self) {
         for one in [&mut self.working, &mut self.standby] {
-            if one.as_ref().is_some_and(LauncherProcess::has_ended) {
+            if one.as_ref().is_some_and(|process| process.has_ended()) {
                 *one = None;
             }
         }
@@ -49,8 +50,8 @@ impl Pair {
             (missing @ None, left @ Some(_)) | (left @ Some(_), missing @ None) => (missing, left),
             (None, None) | (Some(_), Some(_)) => return,
         };
-        match left.as_ref().map(LauncherProcess::make_another) {
-            Some(Ok(made)) => *missing = Some(made),
+        match left.as_ref().map(|process| process.make_another()) {
+            Some(Ok(made)) => *missing = Some(Arc::new(made)),
             // It has died as well, or is out of step.
             Some(Err(LaunchError::Gone(_))) => *left = None,
             // The next attempt may find memory for it.
@@ -58,21 +59,10 @@ impl Pair {
         }
     }
 
-    /// Gives an order to the one that works. One that has died by now is replaced first; one that dies over the order
-    /// has ended when this returns, and starts nothing any more.
-    pub(super) fn launch(
-        &mut self,
-        order: Order,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(Pid, OwnedFd), LaunchError> {
+    /// The one that works.
+    pub(super) fn working(&mut self) -> Result<Arc<LauncherProcess>, LaunchError> {
         self.complete();
-        let working = self.working.as_ref().ok_or_else(|| LaunchError::Gone(Errno::PIPE.into()))?;
-        let launched = working.launch(order, descriptors);
-        if matches!(launched, Err(LaunchError::Gone(_))) {
-            self.working = None;
-            self.complete();
-        }
-        launched
+        self.working.clone().ok_or_else(|| LaunchError::Gone(Errno::PIPE.into()))
     }
 }
 
@@ -90,6 +80,7 @@ impl LauncherProcess {
         // Dropping it on an error collects the process.
         let launcher = Self { orders: ours, process: Exit::new(process) };
         launcher.orders.set_receive_timeout(REPLY_TIMEOUT).map_err(StartError::Socket)?;
+        launcher.orders.set_send_timeout(REPLY_TIMEOUT).map_err(StartError::Socket)?;
         let isolated = match launcher.orders.receive() {
             Ok(Some((bytes, _))) => match Reply::decode(&bytes) {
                 Some(Reply::Started(_)) => Ok(()),
@@ -105,7 +96,7 @@ impl LauncherProcess {
     /// Has this one make another.
     fn make_another(&self) -> Result<Self, LaunchError> {
         let (ours, theirs) = Channel::pair().map_err(LaunchError::Order)?;
-        ours.set_receive_timeout(REPLY_TIMEOUT).map_err(LaunchError::Order)?;
+        ours.set_send_timeout(REPLY_TIMEOUT).map_err(LaunchError::Order)?;
         // One that is made and not told of finds its channel closed, and ends.
         let (_, process) = self.launch(Order::Launcher, &[theirs.as_fd()])?;
         Ok(Self { orders: ours, process: Exit::new(process) })
@@ -116,10 +107,19 @@ impl LauncherProcess {
         poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
     }
 
-    /// Gives an order. After [`LaunchError::Gone`] the two sides may be out of step: this process is of no use then.
-    fn launch(&self, order: Order, descriptors: &[BorrowedFd<'_>]) -> Result<(Pid, OwnedFd), LaunchError> {
-        let reply = self.orders.send(&order.encode(), descriptors).and_then(|()| self.orders.receive());
-        let (bytes, mut descriptors) = match reply {
+    /// Gives an order. After [`LaunchError::Gone`] this process is of no use any more, and to be [ended](Self::end).
+    pub(super) fn launch(
+        &self,
+        order: Order,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(Pid, OwnedFd), LaunchError> {
+        let (replies, theirs) = Channel::pair().map_err(LaunchError::Order)?;
+        replies.set_receive_timeout(REPLY_TIMEOUT).map_err(LaunchError::Order)?;
+        let passed: Vec<_> = std::iter::once(theirs.as_fd()).chain(descriptors.iter().copied()).collect();
+        let sent = self.orders.send(&order.encode(), &passed);
+        // From here on the launcher alone can reply: when it dies, the channel ends.
+        drop(theirs);
+        let (bytes, mut descriptors) = match sent.and_then(|()| replies.receive()) {
             Ok(Some(reply)) => reply,
             Ok(None) => return Err(LaunchError::Gone(Errno::PIPE.into())),
             // An order that never left changes nothing.
@@ -140,10 +140,16 @@ impl LauncherProcess {
     }
 }
 
+impl LauncherProcess {
+    /// Ends it. When it is collected already there is nothing to wait for.
+    pub(super) fn end(&self) {
+        // Killed and not only told: one that hangs could go on with an order that the agent gave up.
+        let _ = self.process.end(REPLY_TIMEOUT);
+    }
+}
+
 impl Drop for LauncherProcess {
     fn drop(&mut self) {
-        // Killed and not only told: one that hangs could go on with an order that the agent gave up. When it is
-        // collected already there is nothing to wait for.
-        let _ = self.process.end(REPLY_TIMEOUT);
+        self.end();
     }
 }

@@ -1,4 +1,5 @@
-//! What the agent and the launcher say to each other: an order and a reply, of fixed size each.
+//! What the agent and the launcher say to each other: an order and a reply, of fixed size each. The first descriptor of
+//! an order is the channel for its reply.
 //!
 //! The launcher reads no plan: it passes the sealed memory that holds one on to the process that it starts.
 

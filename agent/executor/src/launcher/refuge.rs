@@ -15,9 +15,6 @@ use rustix::mount::{
 
 use crate::sys::mount_attributes::{Extent, restrict_mount};
 
-/// The directory in the refuge on which a container's root is attached before it becomes the root.
-pub(crate) const ATTACHMENT_POINT: &str = "/root";
-
 /// Moves the calling process into a mount namespace that holds nothing but the refuge.
 pub(super) fn enter() -> io::Result<()> {
     // Read while the guest's procfs is still there.
@@ -57,19 +54,17 @@ fn cover_root(refuge: &OwnedFd, mounts: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-/// A detached tmpfs with the attachment point in it.
+/// A detached tmpfs with nothing in it.
 fn empty_tree() -> io::Result<OwnedFd> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "mode", "0555")?;
     fsconfig_set_string(&context, "size", "4096")?;
-    fsconfig_set_string(&context, "nr_inodes", "4")?;
+    fsconfig_set_string(&context, "nr_inodes", "1")?;
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    rustix::fs::mkdirat(&tree, ATTACHMENT_POINT.trim_start_matches('/'), Mode::from_raw_mode(0o555))?;
-    Ok(tree)
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(io::Error::from)
 }
 
 /// The mount points of `mountinfo` (`proc_pid_mountinfo(5)`) that are below the root, last mounted first.

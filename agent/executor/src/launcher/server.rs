@@ -17,6 +17,7 @@ use super::refuge;
 use crate::container::setup::{self, Inheritance};
 use crate::sys::descriptors::close_all_but;
 use crate::sys::process::{Cloned, SingleThreaded, clone_sibling};
+use crate::sys::signals;
 
 /// Serves orders until the agent closes its end. The result is the exit code of the process.
 pub(super) fn run(token: &SingleThreaded, mut orders: Channel) -> u8 {
@@ -29,11 +30,16 @@ pub(super) fn run(token: &SingleThreaded, mut orders: Channel) -> u8 {
     let (Ok(()), Ok(mut home)) = (orders.send(&ready.encode(), &[]), home) else {
         return 1;
     };
-    while let Ok(Some((bytes, descriptors))) = orders.receive() {
+    while let Ok(Some((bytes, mut descriptors))) = orders.receive() {
+        // Each order brings the channel for its reply, so that nobody waits for the reply to another's.
+        if descriptors.is_empty() {
+            return 1;
+        }
+        let replies = Channel::from_descriptor(descriptors.remove(0));
         let (reply, pidfd) = match serve(token, &mut home, &bytes, descriptors) {
             Ok(Started::Process(kind, inheritance)) => {
                 // What is the launcher's stays the launcher's.
-                drop((orders, home));
+                drop((orders, replies, home));
                 setup::run(kind, inheritance)
             }
             Ok(Started::Launcher(own_orders)) => {
@@ -49,7 +55,7 @@ pub(super) fn run(token: &SingleThreaded, mut orders: Channel) -> u8 {
         let pidfd: Vec<BorrowedFd<'_>> = pidfd.iter().map(|pidfd| pidfd.as_fd()).collect();
         // Without a way back the launcher ends: the next container would start inside this one.
         let back = home.come_back();
-        if orders.send(&reply.encode(), &pidfd).is_err() || back.is_err() {
+        if replies.send(&reply.encode(), &pidfd).is_err() || back.is_err() {
             return 1;
         }
     }
@@ -65,8 +71,10 @@ fn settle_in(token: &SingleThreaded, orders: &Channel) -> io::Result<Home> {
     // Modes of what is made for a container are as they are written.
     rustix::process::umask(Mode::empty());
     close_all_but(token, orders.as_fd().as_raw_fd().unsigned_abs())?;
-    // The agent ends it by closing the socket; a signal to the agent's process group is not for it.
-    nix::sys::signal::SigSet::all().thread_set_mask()?;
+    // The agent ends it by closing the socket; a signal to the agent's process group is not for it. The processes that
+    // it makes start with the kernel's dispositions.
+    signals::block_all()?;
+    signals::reset_dispositions()?;
     let home = Home::remember()?;
     refuge::enter()?;
     Ok(home)

@@ -34,10 +34,10 @@ const SIGNALS: libc::c_int = 64;
 /// Room for the kernel's `struct sigaction` of any architecture; all zeroes is `SIG_DFL` with no flags.
 type DefaultAction = [u64; 4];
 
-/// Gives every signal its default disposition and blocks none: what a program expects that starts.
+/// Gives every signal its default disposition: what a program expects that starts, and what children inherit.
 ///
 /// Not by way of the C library, which keeps two signals for itself and would leave them ignored.
-pub(crate) fn reset() -> io::Result<()> {
+pub(crate) fn reset_dispositions() -> io::Result<()> {
     let default: DefaultAction = [0; 4];
     let not_asked: *mut DefaultAction = ptr::null_mut();
     for number in (1..=SIGNALS).filter(|number| ![libc::SIGKILL, libc::SIGSTOP].contains(number)) {
@@ -49,5 +49,15 @@ pub(crate) fn reset() -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
+    Ok(())
+}
+
+/// Blocks every signal that can be blocked.
+pub(crate) fn block_all() -> io::Result<()> {
+    nix::sys::signal::SigSet::all().thread_set_mask().map_err(io::Error::from)
+}
+
+/// Blocks no signal.
+pub(crate) fn block_none() -> io::Result<()> {
     nix::sys::signal::SigSet::empty().thread_set_mask().map_err(io::Error::from)
 }

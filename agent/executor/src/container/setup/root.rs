@@ -11,12 +11,9 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
-};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 
 use crate::container::plan::Spreading;
-use crate::launcher::refuge::ATTACHMENT_POINT;
 use crate::sys::mount_attributes::{Extent, restrict_mount};
 
 /// The root of a container.
@@ -24,9 +21,9 @@ use crate::sys::mount_attributes::{Extent, restrict_mount};
 pub(super) struct Root(OwnedFd);
 
 impl Root {
-    /// Attaches the detached `tree` as the future root.
+    /// Attaches the detached `tree` as the future root, over the empty one of the mount namespace.
     pub(super) fn attach(tree: OwnedFd) -> io::Result<Self> {
-        move_mount(&tree, "", CWD, ATTACHMENT_POINT, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        move_mount(&tree, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
         Ok(Self(tree))
     }
 
@@ -36,13 +33,15 @@ impl Root {
         Ok(Self(rustix::fs::open("/", flags, Mode::empty())?))
     }
 
-    /// Makes it the root of the process and its mount namespace, and nothing else is left there.
-    pub(super) fn pivot(&self) -> io::Result<()> {
+    /// Makes it the root of the process.
+    ///
+    /// It covers the root of the mount namespace itself: whoever enters that lands on it, and no `..` leads below it,
+    /// also not out of another `chroot`, as with the root that the kernel starts with. What is below is empty and cannot
+    /// be written to. Exchanging the two and unmounting the old one would change nothing but make the kernel wait for
+    /// all its processors.
+    pub(super) fn enter_root(&self) -> io::Result<()> {
         rustix::process::fchdir(&self.0)?;
-        rustix::process::pivot_root(".", ".")?;
-        // The old root is stacked on the new one now; `.` names the upper of the two.
-        unmount(".", UnmountFlags::DETACH)?;
-        rustix::process::chdir("/").map_err(io::Error::from)
+        rustix::process::chroot(".").map_err(io::Error::from)
     }
 
     /// Sets how mounts below the root spread, when it is the root of the process. What is mounted there already stays as
