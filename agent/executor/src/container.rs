@@ -44,7 +44,7 @@ pub use self::process::{ExitCode, Process};
 pub use self::report::Step;
 pub use self::seccomp::SeccompError;
 pub use self::signal::SignalError;
-pub use self::spawn::SpawnError;
+pub use self::spawn::{BeforePivot, SpawnError};
 use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
 pub use self::sysctls::SysctlError;
 use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
@@ -66,6 +66,8 @@ pub struct CreateOptions {
     /// What its init has as standard streams, instead of pipes of the agent's. It has a terminal in any case if it asks
     /// for one.
     pub streams: Option<GivenStreams>,
+    /// What is done before its root is exchanged.
+    pub before_pivot: Option<BeforePivot>,
 }
 
 /// Why a container was not created.
@@ -242,7 +244,7 @@ fn make(
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
     let plan = Plan::Init(Box::new(root), process);
-    match spawn(launcher, &plan, &cgroup, &descriptors, access) {
+    match spawn(launcher, &plan, &cgroup, &descriptors, access, options.before_pivot.as_ref()) {
         Ok((init, gate)) => Ok(Made { init, gate, cgroup, unenforced }),
         Err(Failed { error, remnant }) => {
             let undone = cgroup.kill().and_then(|()| remnant.end()).and_then(|()| cgroup.remove()).is_ok();

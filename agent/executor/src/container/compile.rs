@@ -160,6 +160,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         masked_paths: paths(&MASKED_PATHS, &request.masked_paths),
         readonly_paths: paths(&READONLY_PATHS, &request.readonly_paths),
         readonly_rootfs: request.readonly_rootfs,
+        stops_before_pivot: options.before_pivot.is_some(),
         propagation: match linux.rootfs_propagation {
             Propagation::Private => Spreading::Private,
             Propagation::Slave => Spreading::Slave,

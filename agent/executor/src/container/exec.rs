@@ -123,7 +123,7 @@ impl Container {
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
         let plan = Plan::Exec(namespaces::of_exec(&self.request().linux.namespaces).bits(), plan);
         let descriptors = [self.init.exit().as_fd()];
-        let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access) {
+        let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access, None) {
             Ok((process, channel)) => match execute(&channel) {
                 Ok(()) => return Ok(process),
                 Err(error) => (error, Remnant::Child(process.into_exit())),

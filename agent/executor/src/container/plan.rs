@@ -39,6 +39,8 @@ pub(crate) struct RootPlan {
     pub(crate) masked_paths: Vec<String>,
     pub(crate) readonly_paths: Vec<String>,
     pub(crate) readonly_rootfs: bool,
+    /// Whether the process waits for a word of the agent's before it exchanges the root.
+    pub(crate) stops_before_pivot: bool,
     pub(crate) propagation: Spreading,
 }
 

@@ -136,6 +136,8 @@ impl Failure {
 /// A message of the new process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// All is made and mounted, the root is not exchanged yet, and the process waits for the word to go on.
+    Mounted,
     /// Set up and waiting for the word to start. A terminal's master end comes with it.
     Ready,
     /// About to execute the program; if the channel closes next, it has.
@@ -144,6 +146,8 @@ pub(crate) enum Report {
     Failed(Failure),
 }
 
+/// The word to go on after [`Report::Mounted`].
+pub(crate) const GO_ON: &[u8] = b"go on";
 /// The word to start.
 pub(crate) const START: &[u8] = b"start";
 

@@ -26,7 +26,7 @@ use rustix::thread::ThreadNameSpaceType;
 
 use self::root::Root;
 use super::plan::{Plan, ProcessPlan, RootPlan};
-use super::report::{AtStep as _, Failure, Report, START, Step};
+use super::report::{AtStep as _, Failure, GO_ON, Report, START, Step};
 use crate::launcher::channel::Channel;
 use crate::launcher::protocol::Kind;
 use crate::sys::process::exit;
@@ -71,7 +71,12 @@ fn init(
     signals::block_none().at(Step::Signals)?;
     namespaces::enter(plan.namespaces, &mut descriptors)?;
     let own_files = !plan.namespaces.joins_mounts();
-    let root = if own_files { new_root(plan, process, &mut descriptors)? } else { joined_root()? };
+    let root = if own_files {
+        new_root(plan, process, &mut descriptors, channel)?
+    } else {
+        stop_before_pivot(plan, channel)?;
+        joined_root()?
+    };
     namespaces::configure(plan)?;
     let streams = terminal::streams(&root, process, descriptors)?;
     if process.terminal.is_some() && own_files {
@@ -91,7 +96,7 @@ fn init(
     }
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
-    await_word(streams, channel)?;
+    await_start(streams, channel)?;
     program::execute(process, &env, channel)
 }
 
@@ -100,15 +105,26 @@ fn new_root(
     plan: &RootPlan,
     process: &ProcessPlan,
     descriptors: &mut IntoIter<OwnedFd>,
+    channel: &Channel,
 ) -> Result<Root, Failure> {
     let tree = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
     let root = Root::attach(tree).at(Step::Root)?;
     for mount in &plan.mounts {
         filesystem::mount(&root, mount, descriptors).on(Step::Mount, &mount.destination)?;
     }
+    stop_before_pivot(plan, channel)?;
     root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
     root.enter_root().at(Step::Pivot)?;
     Ok(root)
+}
+
+/// Lets the agent do what is to be done when all is made and the root is not exchanged yet.
+fn stop_before_pivot(plan: &RootPlan, channel: &Channel) -> Result<(), Failure> {
+    if plan.stops_before_pivot {
+        Report::Mounted.send(channel, None).at(Step::Pivot)?;
+        await_word(GO_ON, channel, Step::Pivot)?;
+    }
+    Ok(())
 }
 
 /// The root of the mount namespace that the process has entered, or that its init is in.
@@ -133,17 +149,21 @@ fn exec(
     let streams = terminal::streams(&root, process, descriptors)?;
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
-    await_word(streams, channel)?;
+    await_start(streams, channel)?;
     program::execute(process, &env, channel)
 }
 
 /// Tells the agent that all is set up, and waits for its word. No process executes its program that the agent does not
 /// know: were the launcher killed between making one and naming it, the program would run and belong to nobody.
-fn await_word(streams: terminal::Streams, channel: &Channel) -> Result<(), Failure> {
+fn await_start(streams: terminal::Streams, channel: &Channel) -> Result<(), Failure> {
     Report::Ready.send(channel, streams.master()).at(Step::Plan)?;
     drop(streams);
-    match channel.receive().at(Step::Plan)? {
-        Some((word, _)) if word == START => Ok(()),
+    await_word(START, channel, Step::Plan)
+}
+
+fn await_word(expected: &[u8], channel: &Channel, step: Step) -> Result<(), Failure> {
+    match channel.receive().at(step)? {
+        Some((word, _)) if word == expected => Ok(()),
         // The agent gave the process up.
         _ => exit(EXIT_CODE),
     }

@@ -5,9 +5,11 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Pid;
+
 use super::plan::Plan;
 use super::process::{Exit, Process, collect_when_ended};
-use super::report::{Failure, Report, START, Step};
+use super::report::{Failure, GO_ON, Report, START, Step};
 use crate::cgroup::Cgroup;
 use crate::launcher::channel::Channel;
 use crate::launcher::protocol::{Kind, Order};
@@ -18,6 +20,24 @@ use crate::stdio::{Prepared, StreamAccess};
 const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a killed process may take to end.
 pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Something to do when a container's namespaces and mounts are made and its root is not exchanged yet. It is told the
+/// number of the container's init; an error ends that.
+#[derive(Clone)]
+pub struct BeforePivot(Arc<dyn Fn(i32) -> io::Result<()> + Send + Sync>);
+
+impl BeforePivot {
+    /// Does this.
+    pub fn new(act: impl Fn(i32) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(act))
+    }
+}
+
+impl std::fmt::Debug for BeforePivot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("BeforePivot")
+    }
+}
 
 /// Why a process did not come to be.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +65,9 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// What was to be done before it exchanged its root failed.
+    #[error("what comes before the exchange of the root failed")]
+    Stopped(#[source] io::Error),
     /// It said nothing more, in time or at all: killed, most likely.
     #[error("the process ended while it was set up")]
     Silent(#[source] io::Error),
@@ -110,6 +133,7 @@ pub(super) fn spawn(
     cgroup: &Cgroup,
     descriptors: &[BorrowedFd<'_>],
     access: StreamAccess<'_>,
+    before_pivot: Option<&BeforePivot>,
 ) -> Result<(Process, Channel), Failed> {
     // Collecting the child and serving its streams is the reactor's work; this thread may block.
     let runtime = tokio::runtime::Handle::try_current().map_err(SpawnError::Runtime)?;
@@ -136,19 +160,39 @@ pub(super) fn spawn(
     drop(theirs);
 
     let adopted = cgroup.adopt(pid).map_err(SpawnError::Prepare);
-    match adopted.and_then(|()| follow(&exit, &ours, streams)) {
+    let stopped = |()| collect_when_ended(&exit).map_err(SpawnError::Prepare);
+    let stopped = adopted.and_then(stopped).and_then(|()| match before_pivot {
+        Some(before_pivot) => stop(before_pivot, pid, &ours),
+        None => Ok(()),
+    });
+    match stopped.and_then(|()| follow(&ours, streams)) {
         Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
         Err(error) => Err(Failed { error, remnant: Remnant::Child(exit) }),
     }
 }
 
+/// Waits for the report that the process has made and mounted all, does what is to be done then, and lets it go on.
+fn stop(before_pivot: &BeforePivot, pid: Pid, channel: &Channel) -> Result<(), SpawnError> {
+    match Report::receive(channel).map_err(SpawnError::Silent)? {
+        Some((Report::Mounted, _)) => {}
+        Some((Report::Failed(failure), _)) => return Err(failure.into()),
+        Some((Report::Ready | Report::Executing, _)) => {
+            return Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()));
+        }
+        None => return Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
+    }
+    (before_pivot.0)(pid.as_raw_nonzero().get()).map_err(SpawnError::Stopped)?;
+    channel.send(GO_ON, &[]).map_err(SpawnError::Silent)
+}
+
 /// Waits for the report that the process is set up.
-fn follow(exit: &Arc<Exit>, channel: &Channel, streams: Prepared) -> Result<crate::stdio::Stdio, SpawnError> {
-    collect_when_ended(exit).map_err(SpawnError::Prepare)?;
+fn follow(channel: &Channel, streams: Prepared) -> Result<crate::stdio::Stdio, SpawnError> {
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         Some((Report::Ready, master)) => streams.into_stdio(master).map_err(SpawnError::Streams),
         Some((Report::Failed(failure), _)) => Err(failure.into()),
-        Some((Report::Executing, _)) => Err(SpawnError::Silent(io::ErrorKind::InvalidData.into())),
+        Some((Report::Mounted | Report::Executing, _)) => {
+            Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()))
+        }
         None => Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
     }
 }
@@ -159,14 +203,16 @@ pub(super) fn execute(channel: &Channel) -> Result<(), SpawnError> {
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         Some((Report::Executing, _)) => {}
         Some((Report::Failed(failure), _)) => return Err(failure.into()),
-        Some((Report::Ready, _)) => return Err(SpawnError::Silent(io::ErrorKind::InvalidData.into())),
+        Some((Report::Mounted | Report::Ready, _)) => {
+            return Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()));
+        }
         None => return Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
     }
     // `execve` closes the other end; a failure is reported first.
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         None => Ok(()),
         Some((Report::Failed(failure), _)) => Err(failure.into()),
-        Some((Report::Ready | Report::Executing, _)) => {
+        Some((Report::Mounted | Report::Ready | Report::Executing, _)) => {
             Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()))
         }
     }

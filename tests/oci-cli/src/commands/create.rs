@@ -1,13 +1,13 @@
 //! `create`: a container that waits to be started.
 
-use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::{fs, io};
 
 use anyhow::{Context as _, bail};
-use executor::container::{Container, CreateOptions};
-use oci_spec::runtime::Spec;
+use executor::container::{BeforePivot, Container, CreateError, CreateOptions};
+use oci_spec::runtime::{Hook, Spec};
 
 use super::{refuse_descriptors, write_pid};
 use crate::guest::{self, Guest};
@@ -85,27 +85,30 @@ fn fill(
         bind_source_directories: vec!["/".parse()?],
         without_default_mounts: true,
         streams: Some(terminal::own_streams()?),
+        before_pivot: before_pivot(spec, &record),
         ..CreateOptions::default()
     };
     let rootfs = fs::File::open(&record.rootfs).context("the root file system")?;
     let context = guest.runtime.enter();
     let permit = guest.engine.decide(request)?;
-    // From here on an error kills it.
-    let container = executor::container::create(&launcher, permit, rootfs.as_fd(), &options)?;
+    let created = executor::container::create(&launcher, permit, rootfs.as_fd(), &options);
+    // Hooks may have made something for a container that did not come to be.
+    let began = !matches!(&created, Err(error) if !matches!(error, CreateError::Spawn(_)));
     drop(context);
-    let completed = complete(entry, spec, &mut record, &container, console_socket);
-    if let Err(error) = completed {
-        drop(container);
+    let completed = created.map_err(anyhow::Error::new).and_then(|container| {
+        // An error kills it.
+        complete(entry, &mut record, &container, console_socket)?;
+        Ok(container)
+    });
+    if completed.is_err() && began {
         hooks::after_stop(&record, spec);
-        return Err(error);
     }
-    Ok((guest, container))
+    Ok((guest, completed?))
 }
 
 /// What there is to do when the container is there.
 fn complete(
     entry: &Entry,
-    spec: &Spec,
     record: &mut Record,
     container: &Container,
     console_socket: Option<&Path>,
@@ -113,14 +116,23 @@ fn complete(
     if let Some(socket) = console_socket {
         terminal::give(container.init(), socket)?;
     }
-    run_hooks(container, spec, record)?;
     record.handover = Some(container.handover().context("the container has ended")?);
     entry.save(record)
 }
 
-fn run_hooks(container: &Container, spec: &Spec, record: &Record) -> anyhow::Result<()> {
-    let Some(asked) = spec.hooks() else { return Ok(()) };
-    let state = record.state(spec, Status::Creating, container.init().pid());
-    hooks::run("prestart", asked.prestart().as_ref(), &record.bundle, &state)?;
-    hooks::run("createRuntime", asked.create_runtime().as_ref(), &record.bundle, &state)
+/// The hooks that run outside of the container before its root is exchanged, if there are any.
+fn before_pivot(spec: &Spec, record: &Record) -> Option<BeforePivot> {
+    let asked = spec.hooks().as_ref()?;
+    let hooks = [("prestart", asked.prestart().clone()), ("createRuntime", asked.create_runtime().clone())];
+    if hooks.iter().all(|(_, hooks)| hooks.as_ref().is_none_or(Vec::is_empty)) {
+        return None;
+    }
+    let (spec, record) = (spec.clone(), record.clone());
+    Some(BeforePivot::new(move |pid| {
+        let state = record.state(&spec, Status::Creating, pid);
+        let run = |(kind, hooks): &(&str, Option<Vec<Hook>>)| {
+            hooks::run(kind, hooks.as_ref(), &record.bundle, &state)
+        };
+        hooks.iter().try_for_each(run).map_err(|error| io::Error::other(format!("{error:#}")))
+    }))
 }

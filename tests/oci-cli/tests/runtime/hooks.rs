@@ -34,6 +34,23 @@ fn hooks_run_at_their_points() {
 }
 
 #[test]
+fn the_runtimes_hooks_see_the_mounts_before_the_root_is_exchanged() {
+    let Some(mut bench) = Bench::new(&["sh", "-c", "exit 3"]) else { return };
+    let notes = bench.path("notes");
+    let script = format!(
+        "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); cd /proc/$pid; exec >{}; \
+         test -d root/bin && echo exchanged; cut -d' ' -f5 mountinfo | grep proc; \
+         test $(readlink ns/mnt) = $(readlink /proc/self/ns/mnt) || echo apart",
+        notes.to_str().unwrap()
+    );
+    bench.config["hooks"] = json!({
+        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"]}],
+    });
+    assert_eq!(bench.output(&["run", "c1"]).status.code(), Some(3));
+    assert_eq!(fs::read_to_string(notes).unwrap(), "/root/proc\napart\n");
+}
+
+#[test]
 fn a_failing_hook_before_the_start_ends_the_container() {
     let Some(mut bench) = Bench::new(&["sleep", "1000"]) else { return };
     let mut hooks = json!({"createRuntime": [{"path": "/bin/false"}]});
