@@ -3,6 +3,7 @@
 mod early_mounts;
 mod initdata;
 mod modules;
+mod own_root;
 mod power;
 mod security_context;
 
@@ -37,6 +38,9 @@ pub enum BootError {
     /// A file system that the guest needs is not there.
     #[error("cannot mount the guest's own file systems")]
     Mounts(#[source] EarlyMountError),
+    /// The file system that the kernel unpacked the image into would stay in reach of containers.
+    #[error("cannot leave the initial root")]
+    OwnRoot(#[source] io::Error),
     /// A module of the image does not load.
     #[error("cannot load the modules of the image")]
     Modules(#[source] LoadModuleError),
@@ -64,19 +68,22 @@ pub struct GuestReport {
     pub modules_without_hardware: Vec<String>,
 }
 
-/// Sets up the measured guest, of which the caller is process 1: file systems, modules, the loopback interface,
-/// and limits on what this process gives away.
+/// Sets up the measured guest, of which the caller is process 1: modules, a root of its own, file systems, the loopback
+/// interface, and limits on what this process gives away.
 ///
 /// # Errors
 /// [`BootError`]; the guest is of no use then.
 pub fn enter_guest(_: &BootAuthority) -> Result<GuestReport, BootError> {
     protect_process()?;
-    early_mounts::mount_base().map_err(BootError::Mounts)?;
+    // The last that is needed of the image's files.
     let modules_without_hardware = modules::load_all().map_err(BootError::Modules)?;
+    let root = own_root::leave_initial().map_err(BootError::OwnRoot)?;
+    early_mounts::mount_base().map_err(BootError::Mounts)?;
     early_mounts::mount_configfs().map_err(BootError::Mounts)?;
     early_mounts::enable_controllers().map_err(BootError::Mounts)?;
     crate::loopback::bring_up().map_err(BootError::Loopback)?;
     make_directories()?;
+    own_root::close(&root).map_err(BootError::OwnRoot)?;
     Ok(GuestReport { modules_without_hardware })
 }
 

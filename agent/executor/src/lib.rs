@@ -21,6 +21,7 @@ pub mod devices;
 pub mod launcher;
 pub mod layers;
 mod loopback;
+mod mountinfo;
 pub mod mounts;
 pub mod observe;
 mod retry;

@@ -9,6 +9,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -73,14 +74,19 @@ impl Guest {
 
     /// Runs `script` in a container on the layer of disk number `disk`.
     fn run(&self, disk: usize, layer: &Layer, more: &[&str], script: &str) -> Value {
-        let id = format!("{:032x}{disk:032x}", script.len());
+        self.run_program(disk, layer, more, &["/bin/busybox", "sh", "-c", script])
+    }
+
+    /// Runs a program with arguments in a container on the layer of disk number `disk`.
+    fn run_program(&self, disk: usize, layer: &Layer, more: &[&str], program: &[&str]) -> Value {
+        let id = format!("{:032x}{disk:032x}", program.concat().len());
         let (device, offset) = (self.disks[disk].pci_path(), layer.hash_offset_bytes.to_string());
         let number = disk.to_string();
         let mut args =
             vec!["run", "--id", &id, "--layer-device", &device, "--layer-root-hash", &layer.root_hash];
         args.extend(["--layer-hash-offset", &offset, "--layer-first-number", &number]);
         args.extend(more);
-        args.extend(["--arg", "/bin/busybox", "--arg", "sh", "--arg", "-c", "--arg", script]);
+        args.extend(program.iter().flat_map(|&arg| ["--arg", arg]));
         self.host(&args)
     }
 
@@ -97,6 +103,8 @@ fn root(folder: &Path) -> PathBuf {
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     fs::write(root.join("etc/name"), "a layer").unwrap();
+    fs::write(root.join("bin/interpreted"), "#!/proc/self/exe\n").unwrap();
+    fs::set_permissions(root.join("bin/interpreted"), PermissionsExt::from_mode(0o755)).unwrap();
     root
 }
 
@@ -172,6 +180,22 @@ fn every_block_of_a_layer_is_what_the_root_hash_says() {
     assert!(content["stderr"].as_str().unwrap().contains("Input/output error"), "{content}");
     let tree = guest.run(3, &layer, &["--no-sandbox"], "busybox cat /etc/name /etc/name");
     assert_ne!(tree["exit_code"].as_i64(), Some(0), "{tree}");
+    guest.assert_healthy();
+}
+
+/// CVE-2019-5736: as an interpreter, `/proc/self/exe` is the agent's image, which executes from nowhere any more.
+#[test]
+fn the_agents_image_is_no_interpreter_in_a_container() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let folder = TempDir::new().unwrap();
+    let (image, layer) = ext4_layer(&host, folder.path());
+    let guest = Guest::start(&host, "containers-interpreter", vec![Disk::read_only(&image)]);
+    let refused = guest.run_program(0, &layer, &[], &["/bin/interpreted"]);
+    let said = refused["message"].as_str().unwrap_or_else(|| panic!("the agent's image ran: {refused}"));
+    assert!(said.contains("Permission denied"), "{refused}");
+    // For a process that is a program already it is that program.
+    let ran = guest.run(0, &layer, &["--no-sandbox"], "/bin/interpreted");
+    assert_eq!(ran["stderr"].as_str(), Some("exe: applet not found\n"), "{ran}");
     guest.assert_healthy();
 }
 

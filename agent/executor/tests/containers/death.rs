@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::guest::{Guest, launcher, process};
+use crate::guest::{Guest, children, launcher, launchers, process};
 
 pub(crate) const TESTS: &[crate::Test] = &[
     ("a_launcher_killed_at_any_system_call_leaves_nothing_of_a_container", killed_while_creating),
@@ -28,23 +28,9 @@ const KILLS: usize = 40;
 /// More system calls than the launcher makes for one order; entering and leaving one are two stops.
 const STOPS_MAX: usize = 200;
 
-/// The children of this process, by number and name.
-fn children() -> Vec<(i32, String)> {
-    let own = std::process::id().to_string();
-    let names =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
-    let child = |pid: i32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (name, rest) = stat.split_once(") ")?;
-        (rest.split(' ').nth(1)? == own).then(|| (pid, name.split_once('(').unwrap().1.to_owned()))
-    };
-    names.filter_map(|name| child(name.parse().ok()?)).collect()
-}
-
 /// The launchers, older first.
 fn launcher_pids() -> Vec<i32> {
-    let mut pids: Vec<i32> =
-        children().into_iter().filter(|(_, name)| name == "launcher").map(|(pid, _)| pid).collect();
+    let mut pids = launchers();
     pids.sort_by_key(|pid| start_time(*pid));
     pids
 }

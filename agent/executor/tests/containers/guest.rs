@@ -243,6 +243,24 @@ pub(crate) fn process(args: &[&str]) -> ProcessSpec {
     }
 }
 
+/// The children of this process, by number and name.
+pub(crate) fn children() -> Vec<(i32, String)> {
+    let own = std::process::id().to_string();
+    let names =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    let child = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (name, rest) = stat.split_once(") ")?;
+        (rest.split(' ').nth(1)? == own).then(|| (pid, name.split_once('(').unwrap().1.to_owned()))
+    };
+    names.filter_map(|name| child(name.parse().ok()?)).collect()
+}
+
+/// The launchers, by number.
+pub(crate) fn launchers() -> Vec<i32> {
+    children().into_iter().filter(|(_, name)| name == "launcher").map(|(pid, _)| pid).collect()
+}
+
 /// An error with its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

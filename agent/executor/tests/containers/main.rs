@@ -15,6 +15,7 @@
 
 mod control;
 mod death;
+mod exchange;
 mod guest;
 mod isolation;
 mod lifecycle;
@@ -60,9 +61,9 @@ fn main() {
             process::TESTS,
         ]),
     );
-    // These kill the launcher that the others share, and each other's.
+    // These trace or kill the launcher that the others share, and each other's.
     arguments.test_threads = Some(1);
-    let last = libtest_mimic::run(&arguments, trials(&[death::TESTS]));
+    let last = libtest_mimic::run(&arguments, trials(&[exchange::TESTS, death::TESTS]));
     conclusion.exit_if_failed();
     last.exit();
 }
