@@ -262,7 +262,7 @@ mod tests {
 
     fn container(allow_stdio_access: bool) -> CreateContainer {
         CreateContainer {
-            container_id: "c".parse().unwrap(),
+            container_id: "c1".parse().unwrap(),
             kind: ContainerKind::Workload,
             process: spec(),
             rootfs: "/root".parse().unwrap(),
