@@ -305,9 +305,21 @@ fn a_policy_says_what_the_image_says() {
     assert_eq!(container["user"]["user_idname"], json!({"pattern": "1000", "strategy": "id"}));
     assert_eq!(container["user"]["group_idnames"], json!([{"pattern": "staff", "strategy": "name"}]));
     assert_eq!(container["working_dir"], "/srv");
+    assert_eq!(container["seccomp_profile_sha256"], "");
     assert_eq!(container["capabilities"]["bounding"].as_array().unwrap().len(), 14);
     // Keys are in the order of their names: a parsed object is, so the text has to be.
     assert_eq!(containers.to_string(), line);
+
+    let arguments =
+        ["policy", "create", "--image", text(&image), "--output", text(&policy), "--seccomp-profile"];
+    let json = r#"{ "defaultAction": "SCMP_ACT_ALLOW", "flags": null }"#;
+    let profile = write(folder.path(), "profile.json", json.as_bytes());
+    assert_eq!(cce(&[&arguments[..], &[text(&profile)]].concat()).0, 0);
+    let digest = hex::encode(Sha256::digest(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#));
+    let written = fs::read_to_string(&policy).unwrap();
+    assert!(written.contains(&format!("\"seccomp_profile_sha256\":\"{digest}\"")), "{written}");
+    let other = write(folder.path(), "other.json", br#"{"defaultAction":"SCMP_ACT_ALLOW","archMap":[]}"#);
+    assert_eq!(cce(&[&arguments[..], &[text(&other)]].concat()).0, 2);
 
     for misuse in [["--command", "not json"], ["--command", "[]"], ["--env", "novalue"], ["--env", "=1"]] {
         let arguments = ["policy", "create", "--image", text(&image), "--output", text(&policy)];

@@ -11,7 +11,7 @@ use proto::kata::oci;
 
 use super::process::process_spec;
 use super::storage::{RootFilesystem, root_filesystem};
-use super::{RequestError, container_id, refuse, refuse_stdio_ports, refuse_string_user};
+use super::{RequestError, container_id, refuse, refuse_stdio_ports, refuse_string_user, seccomp};
 
 /// Annotations that tell a pause container from a workload, of containerd's CRI and of Kata's shims.
 const CONTAINER_TYPE_KEYS: [&str; 2] =
@@ -83,7 +83,7 @@ fn create_container(
         masked_paths: paths("OCI.Linux.MaskedPaths", &linux.MaskedPaths)?,
         readonly_paths: paths("OCI.Linux.ReadonlyPaths", &linux.ReadonlyPaths)?,
         resources: linux.Resources.as_ref().map(resources).transpose()?.unwrap_or_default(),
-        seccomp: None,
+        seccomp: linux.Seccomp.as_ref().map(seccomp::profile).transpose()?,
         linux: LinuxSettings::default(),
         allow_stdio_access: false,
     })
@@ -108,7 +108,6 @@ fn refuse_linux(linux: &oci::Linux) -> Result<(), RequestError> {
     refuse(mapped, "OCI.Linux.UIDMappings", "containers have no user namespace")?;
     refuse(!linux.Sysctl.is_empty(), "OCI.Linux.Sysctl", "no policy can judge kernel settings")?;
     refuse(!linux.Devices.is_empty(), "OCI.Linux.Devices", "no host device enters a container")?;
-    refuse(linux.Seccomp.is_some(), "OCI.Linux.Seccomp", "seccomp profiles of the host are not applied")?;
     refuse(linux.IntelRdt.is_some(), "OCI.Linux.IntelRdt", "the guest has no such resource")?;
     refuse(!linux.MountLabel.is_empty(), "OCI.Linux.MountLabel", "the guest has no SELinux policy")?;
     let propagation = !matches!(linux.RootfsPropagation.as_str(), "" | "private" | "rprivate");

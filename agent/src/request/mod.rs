@@ -7,6 +7,7 @@ mod control;
 mod create_container;
 mod process;
 mod sandbox;
+mod seccomp;
 mod storage;
 
 use policy_engine::name::ParseNameError;

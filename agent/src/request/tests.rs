@@ -1,10 +1,14 @@
+use policy_engine::request::linux::SeccompProfile;
 use policy_engine::request::{BlockSource, ContainerKind, ScratchBacking};
 use proto::kata::agent::{
     CreateContainerRequest, CreateSandboxRequest, Device, ExecProcessRequest, KernelModule, SharedMount,
     Storage, StringUser,
 };
 use proto::kata::oci;
-use proto::kata::oci::{Hook, Hooks, LinuxDevice, LinuxIDMapping, LinuxNamespace, LinuxSeccomp, Spec};
+use proto::kata::oci::{
+    Hook, Hooks, LinuxDevice, LinuxIDMapping, LinuxNamespace, LinuxSeccomp, LinuxSeccompArg, LinuxSyscall,
+    Spec,
+};
 
 use super::*;
 
@@ -212,6 +216,45 @@ fn the_overlay_names_each_layer_once_in_order() {
     refused(|message| message.storages.extend((3..=140).map(layer)));
 }
 
+/// A profile as the wire has it.
+fn seccomp() -> LinuxSeccomp {
+    let argument = LinuxSeccompArg {
+        Index: 1,
+        Value: 7,
+        ValueTwo: 3,
+        Op: "SCMP_CMP_MASKED_EQ".into(),
+        ..Default::default()
+    };
+    let mut syscall = LinuxSyscall {
+        Names: strings(&["clone", "unshare"]),
+        Action: "SCMP_ACT_ERRNO".into(),
+        Args: vec![argument],
+        ..Default::default()
+    };
+    syscall.set_errnoret(38);
+    LinuxSeccomp {
+        DefaultAction: "SCMP_ACT_ALLOW".into(),
+        Architectures: strings(&["SCMP_ARCH_X86_64"]),
+        Flags: strings(&["SECCOMP_FILTER_FLAG_LOG"]),
+        Syscalls: vec![syscall],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_seccomp_profile_is_taken_as_it_is() {
+    let mut message = message();
+    message.OCI.mut_or_insert_default().Linux.mut_or_insert_default().Seccomp = Some(seccomp()).into();
+    let json = concat!(
+        r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64"],"#,
+        r#""flags":["SECCOMP_FILTER_FLAG_LOG"],"syscalls":[{"names":["clone","unshare"],"#,
+        r#""action":"SCMP_ACT_ERRNO","errnoRet":38,"#,
+        r#""args":[{"index":1,"value":7,"valueTwo":3,"op":"SCMP_CMP_MASKED_EQ"}]}]}"#
+    );
+    let expected: SeccompProfile = serde_json::from_str(json).unwrap();
+    assert_eq!(ContainerPlan::try_from(&message).unwrap().container.seccomp, Some(expected));
+}
+
 #[test]
 fn what_no_policy_judges_is_refused() {
     refused(|message| message.devices.push(Device::default()));
@@ -229,6 +272,19 @@ fn what_no_policy_judges_is_refused() {
     linux(|linux| drop(linux.Sysctl.insert("net.ipv4.ip_forward".into(), "1".into())));
     linux(|linux| linux.UIDMappings.push(LinuxIDMapping::default()));
     linux(|linux| linux.Seccomp = Some(LinuxSeccomp::default()).into());
+    let seccomp = |change: fn(&mut LinuxSeccomp)| {
+        refused_spec(|spec| {
+            let mut profile = seccomp();
+            change(&mut profile);
+            spec.Linux.mut_or_insert_default().Seccomp = Some(profile).into();
+        })
+    };
+    seccomp(|profile| profile.DefaultAction = "SCMP_ACT_DENY".into());
+    seccomp(|profile| profile.Syscalls[0].Action = "allow".into());
+    seccomp(|profile| profile.Syscalls[0].Names.clear());
+    seccomp(|profile| profile.Syscalls[0].Args[0].Index = 6);
+    seccomp(|profile| profile.Syscalls[0].Args[0].Index = 1 << 32);
+    seccomp(|profile| profile.Syscalls[0].Args[0].Op = "==".into());
     linux(|linux| linux.RootfsPropagation = "shared".into());
     linux(|linux| linux.MaskedPaths.push("proc/keys".into()));
     for (kind, path) in [("user", ""), ("net", ""), ("pid", "/proc/1/ns/pid"), ("network", "/run/netns/x")] {

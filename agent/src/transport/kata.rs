@@ -275,6 +275,7 @@ impl agent_ttrpc::AgentService for KataService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             init_daemon: std::process::id() == 1,
             storage_handlers: ["blk", "ephemeral", "overlayfs"].map(str::to_owned).to_vec(),
+            supports_seccomp: true,
             ..Default::default()
         };
         Ok(GuestDetailsResponse { agent_details: Some(details).into(), ..Default::default() })

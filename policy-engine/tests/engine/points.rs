@@ -4,6 +4,7 @@ use crate::fixture::{
     BASE, FOREIGN, PATH, POLICY, TOP, create_container, denied, does, engine, exec, id, mount_device,
     mount_overlay, path, rootfs, signal, target, with_container, with_overlay,
 };
+use policy_engine::request::linux::{SeccompAction, SeccompProfile};
 use policy_engine::request::{
     ContainerMount, CreateContainer, CreateSandbox, DestroySandbox, ExecInContainer, GetProperties,
     MountOverlay, PauseContainer, Resources, ResumeContainer, ScratchBacking, ScratchMount, ScratchUnmount,
@@ -46,6 +47,43 @@ fn overlay_of_the_policys_layers() {
     assert_eq!(denied(&engine, mount_overlay("web")), ["overlay has already been mounted"]);
     // The same layers for another container.
     does(&engine, mount_overlay("web-2"));
+}
+
+#[test]
+fn seccomp_profiles_are_named_by_digest() {
+    let profile = SeccompProfile {
+        default_action: SeccompAction::Log,
+        default_errno_ret: None,
+        architectures: Vec::new(),
+        flags: Vec::new(),
+        listener_path: String::new(),
+        listener_metadata: String::new(),
+        syscalls: Vec::new(),
+    };
+    let other = SeccompProfile { default_action: SeccompAction::Allow, ..profile.clone() };
+    let digest = format!("\"seccomp_profile_sha256\":\"{}\"", profile.digest());
+    let naming = POLICY.replace("\"seccomp_profile_sha256\":\"\"", &digest);
+    // A rule of the policy's own makes it the interpreter's.
+    for own_rule in ["", "own_rule := 1 + 1\n"] {
+        for (policy, allowed) in [(POLICY, None), (&naming, Some(&profile))] {
+            let engine = Engine::load(format!("{policy}{own_rule}").as_bytes()).unwrap();
+            does(&engine, mount_device(0, BASE));
+            does(&engine, mount_device(1, TOP));
+            does(&engine, mount_overlay("web"));
+            let with = |seccomp: Option<&SeccompProfile>| {
+                let seccomp = seccomp.cloned();
+                CreateContainer { seccomp, ..create_container("web") }
+            };
+            for asked in [None, Some(&profile), Some(&other)] {
+                if asked == allowed {
+                    continue;
+                }
+                let reasons = denied(&engine, with(asked));
+                assert!(reasons.contains(&"invalid seccomp".to_owned()), "{reasons:?}");
+            }
+            assert_eq!(allowed_create(&engine, with(allowed)).seccomp.as_ref(), allowed);
+        }
+    }
 }
 
 #[test]

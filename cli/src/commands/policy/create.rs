@@ -4,11 +4,12 @@ mod document;
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use layer_format::layer::hash_layer;
+use policy_engine::request::linux::SeccompProfile;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -37,6 +38,10 @@ pub(crate) struct CreateArgs {
     /// An environment variable that the container may get, beside those of the image.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     env: Vec<String>,
+    /// The seccomp profile that the container has to have, as `linux.seccomp` of the OCI runtime specification; none if
+    /// not given. Kata's wire does not carry `defaultErrnoRet`, `listenerPath` and `listenerMetadata`.
+    #[arg(long, value_name = "FILE")]
+    seccomp_profile: Option<PathBuf>,
 }
 
 /// A program and its arguments.
@@ -91,6 +96,15 @@ pub(super) fn run(args: &CreateArgs) -> anyhow::Result<Answer> {
     })
 }
 
+/// The digest by which a policy names the profile in a file.
+fn seccomp_digest(file: &Path) -> anyhow::Result<String> {
+    let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let profile: SeccompProfile = serde_json::from_slice(&text).with_context(|| {
+        format!("{} is not a seccomp profile of the OCI runtime specification", file.display())
+    })?;
+    Ok(profile.digest())
+}
+
 fn container(args: &CreateArgs, image: &Image, layers: Vec<String>) -> anyhow::Result<Container> {
     let config = image.config();
     let command = match &args.command {
@@ -101,6 +115,7 @@ fn container(args: &CreateArgs, image: &Image, layers: Vec<String>) -> anyhow::R
     let mut variables = [config.env().clone().unwrap_or_default(), args.env.clone()].concat();
     variables.sort();
     variables.dedup();
+    let profile = args.seccomp_profile.as_deref().map(seccomp_digest).transpose()?;
     let folder = args.image.canonicalize().ok();
     let folder = folder.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy());
     Ok(Container {
@@ -109,6 +124,7 @@ fn container(args: &CreateArgs, image: &Image, layers: Vec<String>) -> anyhow::R
         exec_processes: args.allow_exec.iter().map(|command| ExecProcess::new(command.0.clone())).collect(),
         id: image.digest().to_owned(),
         layers,
+        seccomp_profile_sha256: profile.unwrap_or_default(),
         name: args.name.clone().unwrap_or_else(|| folder.unwrap_or_default().into_owned()),
         user: User::of_image(config.user().as_deref().unwrap_or_default()),
         working_dir: config

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// A seccomp profile, as the OCI runtime specification has it. The order and presence of its parts count for its digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SeccompProfile {
     /// What happens on a system call that no entry speaks of.
     pub default_action: SeccompAction,
@@ -15,24 +15,24 @@ pub struct SeccompProfile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_errno_ret: Option<u32>,
     /// Names of the architectures, `SCMP_ARCH_...`, whose system calls are known to it beside the native ones.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<String>,
     /// Flags of the filter, `SECCOMP_FILTER_FLAG_...`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
     /// The socket that gets the listener of `Notify`.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub listener_path: String,
     /// What that socket is told with it.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub listener_metadata: String,
     /// What happens on these system calls.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<SeccompSyscall>,
 }
 
 /// What happens on a system call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the actions of the OCI specification, seccomp(2)")]
 pub enum SeccompAction {
     #[serde(rename = "SCMP_ACT_KILL")]
@@ -56,8 +56,8 @@ pub enum SeccompAction {
 }
 
 /// An entry of a profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SeccompSyscall {
     /// Names of the system calls. One that the architecture does not have is left out.
     pub names: Vec<String>,
@@ -67,23 +67,30 @@ pub struct SeccompSyscall {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,
     /// What their arguments have to be for that: all of these.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<SeccompArgument>,
 }
 
 /// A condition on an argument of a system call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SeccompArgument {
     /// Which argument, 0 to 5.
     pub index: u32,
     /// What it is compared with.
     pub value: u64,
     /// The value that `MaskedEqual` compares with; `value` is its mask.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub value_two: u64,
     /// How.
     pub op: SeccompComparison,
+}
+
+/// A field that is `null` is one that is not there, as in Go.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
@@ -92,7 +99,7 @@ fn is_zero(value: &u64) -> bool {
 }
 
 /// How an argument is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the comparisons of the OCI specification")]
 pub enum SeccompComparison {
     #[serde(rename = "SCMP_CMP_NE")]
@@ -171,5 +178,11 @@ mod tests {
         );
         let digest: String = Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(profile.digest(), digest);
+        assert_eq!(serde_json::from_str::<SeccompProfile>(json).unwrap(), profile);
+        let nulls = json.replace(r#""defaultErrnoRet""#, r#""flags":null,"defaultErrnoRet""#);
+        assert_eq!(serde_json::from_str::<SeccompProfile>(&nulls).unwrap(), profile);
+        // Of another format than the specification's.
+        let other = json.replace(r#""defaultErrnoRet""#, r#""archMap":[],"defaultErrnoRet""#);
+        assert!(serde_json::from_str::<SeccompProfile>(&other).is_err());
     }
 }
