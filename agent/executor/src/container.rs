@@ -9,6 +9,7 @@
 
 mod compile;
 mod control;
+mod devices;
 mod exec;
 #[cfg(feature = "handover")]
 pub mod handover;
@@ -36,10 +37,11 @@ use policy_engine::{ContainerId, ExecId, Grant, GuestPath, Permit};
 use self::compile::Compiled;
 pub use self::compile::PlanError;
 pub use self::control::{PauseError, UpdateError};
+pub use self::devices::DeviceError;
 pub use self::exec::ExecError;
 pub use self::mounts::MountError;
 pub use self::namespaces::NamespaceError;
-use self::plan::Plan;
+use self::plan::{MountKind, Plan};
 pub use self::process::{ExitCode, Process};
 pub use self::report::Step;
 pub use self::seccomp::SeccompError;
@@ -61,8 +63,6 @@ pub struct CreateOptions {
     pub extra_mounts: Vec<ContainerMount>,
     /// The directories that sources of bind mounts may lie in; anything else of the guest is out of reach.
     pub bind_source_directories: Vec<GuestPath>,
-    /// Whether it has no mounts but those that are asked for, instead of the guest's default ones as well.
-    pub without_default_mounts: bool,
     /// What its init has as standard streams, instead of pipes of the agent's. It has a terminal in any case if it asks
     /// for one.
     pub streams: Option<GivenStreams>,
@@ -79,8 +79,9 @@ pub enum CreateError {
     /// The root file system is not the one that the permit names, or cannot be copied.
     #[error("the root file system cannot be used")]
     Rootfs(#[source] io::Error),
-    /// The source of a bind mount is missing, behind a symbolic link, or not in an allowed directory.
-    #[error("the source of the bind mount at `{destination}` cannot be used")]
+    /// The source of a mount is missing, not in an allowed directory, or behind a symbolic link that is not followed; or
+    /// the kernel makes no file system of it.
+    #[error("the source of the mount at `{destination}` cannot be used")]
     BindSource {
         /// Where it was to be mounted.
         destination: String,
@@ -231,11 +232,14 @@ fn make(
         descriptors.push(opened.map_err(|source| CreateError::Namespace { path: path(), source })?);
     }
     if !root.namespaces.joins_mounts() {
-        descriptors.push(rootfs::copy_root(rootfs, &request.rootfs).map_err(CreateError::Rootfs)?);
+        descriptors.push(
+            rootfs::copy_root(rootfs, &request.rootfs, request.linux.mounts).map_err(CreateError::Rootfs)?,
+        );
     }
-    for bind in &sources {
-        let tree = rootfs::copy_source(bind, &options.bind_source_directories);
-        let destination = || bind.path.to_string();
+    let trees = root.mounts.iter().filter(|mount| mount.what == MountKind::Tree);
+    for (mount, source) in trees.zip(&sources) {
+        let tree = rootfs::provide(source, &options.bind_source_directories);
+        let destination = || mount.destination.clone();
         descriptors
             .push(tree.map_err(|source| CreateError::BindSource { destination: destination(), source })?);
     }

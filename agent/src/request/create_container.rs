@@ -1,6 +1,6 @@
 //! Containers.
 
-use policy_engine::request::linux::LinuxSettings;
+use policy_engine::request::linux::{IdMappings, LinuxSettings};
 use policy_engine::request::{
     ContainerKind, ContainerMount, CreateContainer, Hostname, IndexList, MountDevice, MountOverlay,
     Resources, ScratchMount,
@@ -162,6 +162,7 @@ fn container_mount(mount: &oci::Mount) -> Result<ContainerMount, RequestError> {
         source: mount.source.clone(),
         fstype: mount.type_.clone(),
         options: mount.options.clone(),
+        id_mappings: IdMappings::default(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
+use policy_engine::request::linux::{IdMappings, LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DEFAULT_CAPABILITIES,
     ExecInContainer, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Resources,
@@ -143,6 +143,7 @@ fn mount(destination: &str, fstype: &str, source: &str, options: &[&str]) -> Con
         source: source.to_owned(),
         fstype: fstype.to_owned(),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
+        id_mappings: IdMappings::default(),
     }
 }
 

@@ -93,6 +93,8 @@ record! {
         linux: Json = "linux",
         /// Settings of the process.
         process: Json = "process",
+        /// Who is who in its mounts, of those that say so.
+        mount_id_mappings: Json = "mountIDMappings",
     }
 }
 

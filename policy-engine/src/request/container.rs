@@ -1,6 +1,6 @@
 //! Containers.
 
-use super::linux::{self, LinuxSettings, SeccompProfile};
+use super::linux::{self, IdMappings, LinuxSettings, SeccompProfile};
 use super::process::texts;
 use super::{EnforcementPoint, Judged, ProcessSpec, Request, Resources};
 use crate::amendment::Amendment;
@@ -28,6 +28,8 @@ pub struct ContainerMount {
     pub fstype: String,
     /// Options, in order.
     pub options: Vec<String>,
+    /// Who is who in it; empty for nobody else than in its file system. The rule `linux_settings` judges them.
+    pub id_mappings: IdMappings,
 }
 
 /// Creates a container on a root file system that is mounted.
@@ -108,7 +110,7 @@ impl Judged for CreateContainer {
     }
 
     fn settings(&self) -> Option<Question<'_>> {
-        linux::question(&self.container_id, &self.linux, &self.process.settings)
+        linux::question(&self.container_id, &self.linux, &self.process.settings, &self.mounts)
     }
 
     fn amend(&mut self, amendment: &Amendment) {

@@ -6,6 +6,7 @@
 
 mod device;
 mod hook;
+mod mount;
 mod namespace;
 mod process;
 mod seccomp;
@@ -15,6 +16,7 @@ use serde_json::Value as Json;
 
 pub use device::{DeviceAccess, DeviceKind, DeviceNode, DeviceRule};
 pub use hook::{Hook, Hooks};
+pub use mount::MountSet;
 pub use namespace::{IdMapping, IdMappings, Namespace, Namespaces, TimeOffset, TimeOffsets};
 pub use process::{
     CpuAffinity, IoPriority, IoPriorityClass, ProcessSettings, SchedulerFlag, SchedulerPolicy,
@@ -25,6 +27,7 @@ pub use seccomp::{SeccompAction, SeccompArgument, SeccompComparison, SeccompProf
 use crate::name::ContainerId;
 use crate::path::GuestPath;
 use crate::question::{self, Question};
+use crate::request::ContainerMount;
 
 /// Settings of a container beyond those that every container has.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -36,6 +39,8 @@ pub struct LinuxSettings {
     pub domainname: Option<String>,
     /// Kernel parameters of its namespaces, in order.
     pub sysctls: Vec<Sysctl>,
+    /// Which mounts it gets.
+    pub mounts: MountSet,
     /// Device nodes beside the default ones.
     pub devices: Vec<DeviceNode>,
     /// Which devices its processes may use beside the default ones, in order; the last that fits decides.
@@ -59,8 +64,10 @@ pub(super) fn question<'a>(
     container_id: &'a ContainerId,
     linux: &LinuxSettings,
     process: &ProcessSettings,
+    mounts: &[ContainerMount],
 ) -> Option<Question<'a>> {
-    if *linux == LinuxSettings::default() && *process == ProcessSettings::default() {
+    let mappings = mount::id_mappings(mounts);
+    if mappings.is_empty() && *linux == LinuxSettings::default() && *process == ProcessSettings::default() {
         return None;
     }
     // Texts, numbers, lists and records of them: nothing of it can fail.
@@ -69,6 +76,7 @@ pub(super) fn question<'a>(
         container_id: container_id.as_str(),
         linux: document(serde_json::to_value(linux)),
         process: document(serde_json::to_value(process)),
+        mount_id_mappings: document(serde_json::to_value(mappings)),
     }))
 }
 

@@ -173,7 +173,7 @@ impl Judged for ExecInContainer {
     }
 
     fn settings(&self) -> Option<Question<'_>> {
-        linux::question(&self.container_id, &LinuxSettings::default(), &self.process.settings)
+        linux::question(&self.container_id, &LinuxSettings::default(), &self.process.settings, &[])
     }
 
     fn amend(&mut self, amendment: &Amendment) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
+use policy_engine::request::linux::{IdMappings, LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DeviceTarget,
     ExecInContainer, GetProperties, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Request,
@@ -80,6 +80,7 @@ fn mount(mount: &Value) -> Option<ContainerMount> {
         source: string(mount, "source")?.replace(SANDBOX_DIRECTORY, SANDBOX_MOUNTS_DIRECTORY),
         fstype: string(mount, "type")?,
         options: strings(mount, "options")?,
+        id_mappings: IdMappings::default(),
     })
 }
 

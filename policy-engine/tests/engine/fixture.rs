@@ -1,6 +1,6 @@
 //! A policy of the form that `az confcom` writes, and requests that fit it.
 
-use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
+use policy_engine::request::linux::{IdMappings, LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DeviceTarget, ExecInContainer,
     LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Request, Resources, SANDBOX_MOUNTS_DIRECTORY,
@@ -94,12 +94,14 @@ pub(crate) fn create_container(container: &str) -> CreateContainer {
                 source: "proc".to_owned(),
                 fstype: "proc".to_owned(),
                 options: ["nosuid", "noexec", "nodev"].map(str::to_owned).into(),
+                id_mappings: IdMappings::default(),
             },
             ContainerMount {
                 destination: path("/etc/resolv.conf"),
                 source: format!("{SANDBOX_MOUNTS_DIRECTORY}/tmp/atlas/resolvconf/web"),
                 fstype: "bind".to_owned(),
                 options: ["rbind", "rshared", "rw"].map(str::to_owned).into(),
+                id_mappings: IdMappings::default(),
             },
         ],
         privileged: false,

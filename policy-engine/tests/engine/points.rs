@@ -4,7 +4,7 @@ use crate::fixture::{
     BASE, FOREIGN, PATH, POLICY, TOP, create_container, denied, does, engine, exec, id, mount_device,
     mount_overlay, path, rootfs, signal, target, with_container, with_overlay,
 };
-use policy_engine::request::linux::{SeccompAction, SeccompProfile};
+use policy_engine::request::linux::{IdMappings, SeccompAction, SeccompProfile};
 use policy_engine::request::{
     ContainerMount, CreateContainer, CreateSandbox, DestroySandbox, ExecInContainer, GetProperties,
     MountOverlay, PauseContainer, Resources, ResumeContainer, ScratchBacking, ScratchMount, ScratchUnmount,
@@ -131,6 +131,7 @@ fn create_container_denies_each_single_change() {
         source: source.to_owned(),
         fstype: "bind".to_owned(),
         options: ["rbind", "rshared", "rw"].map(str::to_owned).into(),
+        id_mappings: IdMappings::default(),
     };
     let engine = with_overlay("web");
     let cases: [(Change, &str); 14] = [

@@ -1,7 +1,7 @@
 //! What a container or process asks for beyond what the guest gives every one.
 use crate::fixture::{create_container, denied, exec, with_overlay};
 use policy_engine::Engine;
-use policy_engine::request::linux::{Namespace, Sysctl};
+use policy_engine::request::linux::{IdMapping, MountSet, Namespace, Sysctl};
 use policy_engine::request::{CreateContainer, ExecInContainer, Request};
 
 /// A policy with a rule of its own about settings.
@@ -59,6 +59,25 @@ fn a_rule_for_settings_sees_them() {
     let mut mapped = with_sysctl("net.ipv4.ip_forward");
     mapped.linux.namespaces.user = Namespace::New;
     assert!(!allowed(&engine, mapped));
+}
+
+#[test]
+fn id_mappings_of_mounts_are_settings() {
+    let mapped = |host_id| {
+        let mut request = create_container("c1");
+        request.mounts[0].id_mappings.uids = vec![IdMapping { container_id: 0, host_id, size: 1 }];
+        request
+    };
+    assert!(!allowed(&with_overlay("c1"), mapped(7)));
+    let engine = engine_with(
+        "linux_settings := {\"allowed\": true} if {\n\tinput.linux.mounts == \"confined\"\n\
+         \tevery mapped in input.mountIDMappings { mapped.uids[0].hostID == 7 }\n}",
+    );
+    assert!(allowed(&engine, mapped(7)));
+    assert!(!allowed(&engine, mapped(8)));
+    let mut free = create_container("c1");
+    free.linux.mounts = MountSet::AsAsked;
+    assert!(!allowed(&engine, free));
 }
 
 #[test]

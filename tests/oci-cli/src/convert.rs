@@ -12,6 +12,7 @@ use std::path::{Component, Path};
 
 use anyhow::{Context as _, bail};
 use oci_spec::runtime::{Mount, Spec};
+use policy_engine::request::linux::IdMappings;
 use policy_engine::request::{ContainerKind, ContainerMount, CreateContainer, Hostname};
 use policy_engine::{ContainerId, GuestPath};
 
@@ -75,15 +76,16 @@ fn refuse(settings: &[(&str, bool)]) -> anyhow::Result<()> {
 
 fn mount(mount: &Mount) -> anyhow::Result<ContainerMount> {
     let place = mount.destination().display();
-    let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
-    refuse(&[("uidMappings and gidMappings of a mount", mapped)])?;
     let options = mount.options().clone().unwrap_or_default();
     let fstype = mount.typ().clone().unwrap_or_default();
     let source = mount.source().as_deref().unwrap_or(Path::new(""));
-    let is_bind = fstype == "bind" || options.iter().any(|option| option == "bind" || option == "rbind");
-    let source = if is_bind {
+    let says = |words: &[&str]| options.iter().any(|option| words.contains(&option.as_str()));
+    let is_bind = !says(&["remount"]) && (fstype == "bind" || says(&["bind", "rbind"]));
+    let source = if is_bind && !says(&["copy-symlink"]) {
         // Whoever asks for a container may lead to its parts by links; the guest's own hosts may not.
         source.canonicalize().with_context(|| format!("the source of {place}"))?
+    } else if is_bind {
+        std::path::absolute(source).with_context(|| format!("the source of {place}"))?
     } else {
         source.to_owned()
     };
@@ -92,6 +94,10 @@ fn mount(mount: &Mount) -> anyhow::Result<ContainerMount> {
         source: text(&source)?,
         fstype,
         options,
+        id_mappings: IdMappings {
+            uids: linux::mappings(mount.uid_mappings().as_ref()),
+            gids: linux::mappings(mount.gid_mappings().as_ref()),
+        },
     })
 }
 

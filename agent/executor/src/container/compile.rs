@@ -1,11 +1,12 @@
 //! Turns requests into plans: everything of the host's is parsed here, before a process exists.
 
-use policy_engine::request::linux::{LinuxSettings, Propagation};
+use policy_engine::request::linux::{LinuxSettings, MountSet, Propagation};
 use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::thread::CapabilitySet;
 
 use super::CreateOptions;
-use super::mounts::{self, BindSource, MountError, Mounts};
+use super::devices::{self, DeviceError};
+use super::mounts::{self, MountError, Mounts, Source};
 use super::namespaces::{self, JoinedNamespace, NamespaceError};
 use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan, Spreading};
 use super::seccomp::{self, SeccompError};
@@ -78,6 +79,15 @@ pub enum PlanError {
         #[source]
         source: SysctlError,
     },
+    /// A device node is refused.
+    #[error("the device node `{path}` is refused")]
+    Device {
+        /// Where it was to be.
+        path: String,
+        /// Why.
+        #[source]
+        source: DeviceError,
+    },
     /// A mount is refused.
     #[error("the mount at `{destination}` is refused")]
     Mount {
@@ -92,7 +102,7 @@ pub enum PlanError {
 /// `__NEW_UTS_LEN` of `linux/utsname.h`.
 const DOMAINNAME_LENGTH_MAX: usize = 64;
 
-/// Paths that are hidden from every container that is not privileged: what tells of, or reaches, the guest.
+/// Paths that are hidden from every confined container that is not privileged: what tells of, or reaches, the guest.
 const MASKED_PATHS: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
@@ -108,14 +118,14 @@ const MASKED_PATHS: [&str; 12] = [
     "/sys/firmware",
 ];
 
-/// Paths that are read-only in every container that is not privileged: writing there changes the guest.
+/// Paths that are read-only in every confined container that is not privileged: writing there changes the guest.
 const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// What a container is made of: a plan, and what is opened for it.
 pub(super) struct Compiled {
     pub(super) plan: RootPlan,
     pub(super) joined: Vec<JoinedNamespace>,
-    pub(super) sources: Vec<BindSource>,
+    pub(super) sources: Vec<Source>,
 }
 
 /// The plan of a container.
@@ -123,6 +133,8 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
     let linux = &request.linux;
     let carried_out = LinuxSettings {
         namespaces: linux.namespaces.clone(),
+        mounts: linux.mounts,
+        devices: linux.devices.clone(),
         domainname: linux.domainname.clone(),
         sysctls: linux.sysctls.clone(),
         rootfs_propagation: linux.rootfs_propagation,
@@ -141,14 +153,16 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
     // Among another's files everything is as the other has it.
     let own_files = !namespaces.joins_mounts();
     let mounts = if own_files {
-        let requested = request.mounts.iter().chain(&options.extra_mounts);
-        mounts::compile(requested, request.privileged, !options.without_default_mounts)
+        mounts::compile(request, &options.extra_mounts)
             .map_err(|(destination, source)| PlanError::Mount { destination, source })?
     } else {
-        Mounts { plans: Vec::new(), sources: Vec::new() }
+        Mounts::default()
     };
+    let devices = devices::compile(&linux.devices, &mounts, linux.mounts)
+        .map_err(|(path, source)| PlanError::Device { path, source })?;
+    let own_paths = own_files && !request.privileged && linux.mounts == MountSet::Confined;
     let paths = |own: &[&str], asked: &[policy_engine::GuestPath]| {
-        let own = own.iter().filter(|_| own_files && !request.privileged).map(|&path| path.to_owned());
+        let own = own.iter().filter(|_| own_paths).map(|&path| path.to_owned());
         own.chain(asked.iter().map(ToString::to_string)).collect()
     };
     let plan = RootPlan {
@@ -157,6 +171,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         domainname: linux.domainname.clone(),
         sysctls,
         mounts: mounts.plans,
+        devices,
         masked_paths: paths(&MASKED_PATHS, &request.masked_paths),
         readonly_paths: paths(&READONLY_PATHS, &request.readonly_paths),
         readonly_rootfs: request.readonly_rootfs,

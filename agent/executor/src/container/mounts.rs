@@ -1,22 +1,19 @@
-//! Turns the mounts of a request into a plan: an allow-list of file systems, places and options.
-//!
-//! What decides is the flags, never a word that contradicts them: a bind mount is one whatever its type says, and a
-//! request in which the two disagree is refused. Every mount is private to the container: the words for propagation are
-//! known and all mean that.
+//! Turns the mounts of a request into a plan.
 
-use std::collections::HashSet;
+mod as_asked;
+mod confined;
+mod options;
 
 use policy_engine::GuestPath;
 use policy_engine::path::ParsePathError;
-use policy_engine::request::ContainerMount;
-use rustix::mount::MountAttrFlags;
+use policy_engine::request::linux::MountSet;
+use policy_engine::request::{ContainerMount, CreateContainer};
 
-use super::plan::{MountKind, MountPlan, Virtual};
+use super::plan::MountPlan;
+use crate::sys::mount_attributes::{Changes, Extent};
 
 /// The most mounts of a container.
 pub(crate) const MOUNTS_MAX: usize = 128;
-/// The longest value of a mount parameter, in bytes.
-const VALUE_LENGTH_MAX: usize = 32;
 
 /// Why a mount is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,231 +45,86 @@ pub enum MountError {
         /// The option.
         option: String,
     },
+    /// A parameter for a file system that is mounted already, by the guest or by an earlier mount.
+    #[error("`{option}` would change a file system that others have mounted as well")]
+    Mounted {
+        /// The option.
+        option: String,
+    },
+    /// Id mappings of a mount that cannot have any.
+    #[error("ids are mapped in bind mounts of containers that choose their mounts freely")]
+    IdMappings,
     /// The source of a bind mount is no path.
     #[error("the source of a bind mount is not a path")]
     Source(#[source] ParsePathError),
+    /// The control groups of version 1 are not known.
+    #[error("the hierarchies of control groups are not known")]
+    Hierarchies(std::io::ErrorKind),
 }
 
-/// A bind mount's source, to be opened before the process exists.
+/// A tree that the agent opens or makes before the process exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A part of a file system that the guest has mounted.
+    Bind(BindSource),
+    /// A new file system that is made of something of the guest's.
+    Filesystem(FilesystemSource),
+}
+
+/// The source of a bind mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BindSource {
     pub(crate) path: GuestPath,
-    pub(crate) attributes: MountAttrFlags,
-    pub(crate) recursive: bool,
+    pub(crate) extent: Extent,
+    /// Whether symbolic links on the way are followed, within the directory that the source may lie in.
+    pub(crate) follow_links: bool,
+    /// Whether a source that is a symbolic link is made again.
+    pub(crate) copy_symlink: bool,
+    pub(crate) peers: Peers,
+    /// Changes of the mount itself.
+    pub(crate) mount: Changes,
+    /// Changes of all mounts, which come after those.
+    pub(crate) tree: Changes,
+}
+
+/// What a bind mount has to do with the mount that it is a copy of, `mount_namespaces(7)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peers {
+    /// Nothing.
+    None,
+    /// What is mounted there appears here.
+    Receive,
+    /// What is mounted in either appears in the other.
+    Share,
+}
+
+/// A file system to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilesystemSource {
+    pub(crate) fstype: String,
+    /// Parameters with an empty value are flags.
+    pub(crate) parameters: Vec<(String, String)>,
+    /// `MOUNT_ATTR_*` bits.
+    pub(crate) attributes: u32,
 }
 
 /// The mounts of a container in the order in which they are made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Mounts {
     pub(crate) plans: Vec<MountPlan>,
-    /// The sources of the bind mounts among them, in order.
-    pub(crate) sources: Vec<BindSource>,
+    /// What the agent provides for those of them that are [trees](super::plan::MountKind::Tree), in order.
+    pub(crate) sources: Vec<Source>,
 }
 
-const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
-const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
-const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
-const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
-
-/// What every container has, parents first: place, file system, options where the request names none.
-const DEFAULTS: [(&str, Virtual, &str); 7] = [
-    ("/proc", Virtual::Proc, ""),
-    ("/dev", Virtual::Dev, "strictatime,mode=755,size=65536k"),
-    ("/dev/pts", Virtual::Devpts, "ptmxmode=0666,mode=0620,gid=5"),
-    ("/dev/shm", Virtual::Tmpfs, "nosuid,noexec,mode=1777,size=65536k"),
-    ("/dev/mqueue", Virtual::Mqueue, ""),
-    ("/sys", Virtual::Sysfs, ""),
-    ("/sys/fs/cgroup", Virtual::Cgroup, ""),
-];
-
-/// Plans the mounts of a container: the default ones, if it gets them, each replaced by the requested one of the same
-/// place, and then the other requested ones in their order.
-pub(crate) fn compile<'a>(
-    requested: impl Iterator<Item = &'a ContainerMount>,
-    privileged: bool,
-    with_defaults: bool,
+/// Plans the mounts of a container; `extra` follow those of the request. An error comes with the destination that it is
+/// about.
+pub(crate) fn compile(
+    request: &CreateContainer,
+    extra: &[ContainerMount],
 ) -> Result<Mounts, (String, MountError)> {
-    let mut requested: Vec<&ContainerMount> = requested.collect();
-    if requested.len() > MOUNTS_MAX {
-        return Err((String::new(), MountError::TooMany));
-    }
-    let mut destinations = HashSet::new();
-    for mount in &requested {
-        if !destinations.insert(&mount.destination) {
-            return Err((mount.destination.to_string(), MountError::Duplicate));
-        }
-    }
-    let mut mounts = Mounts { plans: Vec::new(), sources: Vec::new() };
-    for (destination, kind, options) in DEFAULTS.into_iter().filter(|_| with_defaults) {
-        match requested.iter().position(|mount| mount.destination.as_str() == destination) {
-            Some(position) => mounts.add(requested.remove(position), privileged)?,
-            None => {
-                let options = options.split(',').filter(|option| !option.is_empty());
-                let (attributes, parameters) =
-                    parse(Some(kind), options).map_err(|error| (destination.to_owned(), error))?;
-                mounts.add_virtual(destination, kind, attributes | forced(kind, privileged), parameters);
-            }
-        }
-    }
-    for mount in requested {
-        mounts.add(mount, privileged)?;
-    }
-    Ok(mounts)
-}
-
-impl Mounts {
-    fn add(&mut self, mount: &ContainerMount, privileged: bool) -> Result<(), (String, MountError)> {
-        self.try_add(mount, privileged).map_err(|error| (mount.destination.to_string(), error))
-    }
-
-    fn try_add(&mut self, mount: &ContainerMount, privileged: bool) -> Result<(), MountError> {
-        let kind = kind(mount)?;
-        check_place(mount.destination.as_str(), kind)?;
-        let (attributes, parameters) = parse(kind, mount.options.iter().map(String::as_str))?;
-        let destination = mount.destination.as_str();
-        match kind {
-            Some(kind) => {
-                self.add_virtual(destination, kind, attributes | forced(kind, privileged), parameters);
-            }
-            None => {
-                self.sources.push(BindSource {
-                    path: mount.source.parse().map_err(MountError::Source)?,
-                    attributes: (attributes | NODEV).difference(ACCESS_TIMES),
-                    recursive: mount.options.iter().any(|option| option == "rbind"),
-                });
-                self.plans.push(MountPlan {
-                    destination: destination.to_owned(),
-                    what: MountKind::Bind,
-                    attributes: 0,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn add_virtual(
-        &mut self,
-        destination: &str,
-        kind: Virtual,
-        attributes: MountAttrFlags,
-        parameters: Vec<(String, String)>,
-    ) {
-        self.plans.push(MountPlan {
-            destination: destination.to_owned(),
-            what: MountKind::Virtual(kind, parameters),
-            attributes: attributes.bits(),
-        });
+    let requested = request.mounts.iter().chain(extra);
+    match request.linux.mounts {
+        MountSet::Confined => confined::compile(requested, request.privileged),
+        MountSet::AsAsked => as_asked::compile(requested, &request.linux),
     }
 }
-
-/// How access times are kept. A bind mount keeps the way of its source.
-const ACCESS_TIMES: MountAttrFlags =
-    MountAttrFlags::MOUNT_ATTR__ATIME.union(MountAttrFlags::MOUNT_ATTR_NODIRATIME);
-
-/// Attributes that a file system has in a container whatever was asked for.
-fn forced(kind: Virtual, privileged: bool) -> MountAttrFlags {
-    match kind {
-        Virtual::Proc | Virtual::Mqueue => NODEV | NOSUID | NOEXEC,
-        // Writing there changes the guest, not the container.
-        Virtual::Sysfs | Virtual::Cgroup if !privileged => NODEV | NOSUID | NOEXEC | RDONLY,
-        Virtual::Sysfs | Virtual::Cgroup => NODEV | NOSUID | NOEXEC,
-        // The two that have device nodes; the device filter judges their use.
-        Virtual::Dev => NOSUID,
-        Virtual::Devpts => NOSUID | NOEXEC,
-        Virtual::Tmpfs => NODEV,
-    }
-}
-
-/// What a request mounts; `None` is a bind mount.
-fn kind(mount: &ContainerMount) -> Result<Option<Virtual>, MountError> {
-    let fstype = || mount.fstype.clone();
-    if mount.options.iter().any(|option| option == "bind" || option == "rbind") {
-        return match mount.fstype.as_str() {
-            "bind" | "none" | "" => Ok(None),
-            _ => Err(MountError::Contradiction { fstype: fstype() }),
-        };
-    }
-    Ok(match (mount.fstype.as_str(), mount.destination.as_str()) {
-        ("bind", _) => None,
-        ("proc", _) => Some(Virtual::Proc),
-        ("sysfs", _) => Some(Virtual::Sysfs),
-        ("devpts", _) => Some(Virtual::Devpts),
-        ("mqueue", _) => Some(Virtual::Mqueue),
-        ("cgroup" | "cgroup2", _) => Some(Virtual::Cgroup),
-        ("tmpfs", "/dev") => Some(Virtual::Dev),
-        ("tmpfs", _) => Some(Virtual::Tmpfs),
-        _ => return Err(MountError::Filesystem { fstype: fstype() }),
-    })
-}
-
-/// Refuses a place that is not for this kind of mount: a second procfs elsewhere would have no masked paths, and a file
-/// of the tenant's or host's at `/proc` would deceive programs about the kernel.
-fn check_place(destination: &str, kind: Option<Virtual>) -> Result<(), MountError> {
-    let own = DEFAULTS.iter().find(|(place, _, _)| *place == destination).map(|(_, kind, _)| *kind);
-    let allowed = match (own, kind) {
-        (Some(Virtual::Tmpfs), None | Some(Virtual::Tmpfs)) => true,
-        (Some(own), kind) => kind == Some(own),
-        (None, None | Some(Virtual::Tmpfs)) => {
-            let kernels =
-                |tree: &str| destination.strip_prefix(tree).is_some_and(|rest| rest.starts_with('/'));
-            destination != "/" && !kernels("/proc") && !kernels("/sys")
-        }
-        (None, Some(_)) => false,
-    };
-    if allowed { Ok(()) } else { Err(MountError::Reserved) }
-}
-
-/// Splits options into attributes of the mount and parameters of the file system.
-fn parse<'a>(
-    kind: Option<Virtual>,
-    options: impl Iterator<Item = &'a str>,
-) -> Result<(MountAttrFlags, Vec<(String, String)>), MountError> {
-    let mut attributes = MountAttrFlags::empty();
-    let mut parameters = Vec::new();
-    for option in options {
-        match option {
-            "ro" => attributes |= RDONLY,
-            "rw" => attributes &= !RDONLY,
-            "nosuid" => attributes |= NOSUID,
-            "suid" => attributes &= !NOSUID,
-            "nodev" => attributes |= NODEV,
-            "noexec" => attributes |= NOEXEC,
-            "exec" => attributes &= !NOEXEC,
-            "noatime" => set_access_time(&mut attributes, MountAttrFlags::MOUNT_ATTR_NOATIME),
-            "relatime" => set_access_time(&mut attributes, MountAttrFlags::MOUNT_ATTR_RELATIME),
-            "strictatime" => set_access_time(&mut attributes, MountAttrFlags::MOUNT_ATTR_STRICTATIME),
-            "nodiratime" => attributes |= MountAttrFlags::MOUNT_ATTR_NODIRATIME,
-            "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {}
-            "bind" | "rbind" if kind.is_none() => {}
-            // What an instance of devpts is in any case.
-            "newinstance" if kind == Some(Virtual::Devpts) => {}
-            _ => parameters
-                .push(parameter(kind, option).ok_or(MountError::Option { option: option.to_owned() })?),
-        }
-    }
-    // The nodes of a container's `/dev` and its terminals are there to be used.
-    if matches!(kind, Some(Virtual::Dev | Virtual::Devpts)) {
-        attributes &= !NODEV;
-    }
-    Ok((attributes, parameters))
-}
-
-fn set_access_time(attributes: &mut MountAttrFlags, value: MountAttrFlags) {
-    *attributes = attributes.difference(MountAttrFlags::MOUNT_ATTR__ATIME) | value;
-}
-
-/// A parameter that a container may give to a file system.
-fn parameter(kind: Option<Virtual>, option: &str) -> Option<(String, String)> {
-    let (key, value) = option.split_once('=')?;
-    let allowed: &[&str] = match kind? {
-        Virtual::Dev | Virtual::Tmpfs => &["size", "mode", "uid", "gid", "nr_inodes"],
-        Virtual::Devpts => &["ptmxmode", "mode", "uid", "gid"],
-        Virtual::Proc | Virtual::Mqueue | Virtual::Sysfs | Virtual::Cgroup => &[],
-    };
-    let plain = (1..=VALUE_LENGTH_MAX).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'%');
-    (allowed.contains(&key) && plain).then(|| (key.to_owned(), value.to_owned()))
-}
-
-#[cfg(test)]
-mod tests;

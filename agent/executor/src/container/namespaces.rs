@@ -163,6 +163,7 @@ fn check(request: &CreateContainer, namespaces: &Namespaces) -> Result<(), Names
 fn check_joined_mount(request: &CreateContainer) -> Result<(), NamespaceError> {
     let asked = [
         ("mounts", !request.mounts.is_empty()),
+        ("linux.devices", !request.linux.devices.is_empty()),
         ("linux.maskedPaths", !request.masked_paths.is_empty()),
         ("linux.readonlyPaths", !request.readonly_paths.is_empty()),
         ("root.readonly", request.readonly_rootfs),

@@ -13,6 +13,7 @@ use super::namespaces::NamespacePlan;
 use super::seccomp::Filter;
 use super::settings::SettingsPlan;
 use super::sysctls::SysctlPlan;
+use crate::sys::mount_attributes::{Changes, Extent};
 
 /// The longest plan, in bytes: above any request that the transport accepts.
 pub(crate) const PLAN_LENGTH_MAX: u64 = 8 << 20;
@@ -36,6 +37,7 @@ pub(crate) struct RootPlan {
     pub(crate) domainname: Option<String>,
     pub(crate) sysctls: Vec<SysctlPlan>,
     pub(crate) mounts: Vec<MountPlan>,
+    pub(crate) devices: DevicesPlan,
     pub(crate) masked_paths: Vec<String>,
     pub(crate) readonly_paths: Vec<String>,
     pub(crate) readonly_rootfs: bool,
@@ -59,17 +61,83 @@ pub(crate) struct MountPlan {
     /// Where, an absolute path in the container.
     pub(crate) destination: String,
     pub(crate) what: MountKind,
-    /// `MOUNT_ATTR_*` bits.
-    pub(crate) attributes: u32,
+    /// What is set once it is attached, in order.
+    pub(crate) propagation: Vec<MountSpreading>,
+}
+
+/// How mounts below a mount spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MountSpreading {
+    /// One of `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED` and `MS_UNBINDABLE`.
+    pub(crate) flags: u32,
+    pub(crate) extent: Extent,
 }
 
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum MountKind {
-    /// A new instance of a virtual file system, with its parameters.
-    Virtual(Virtual, Vec<(String, String)>),
-    /// The next of the bind sources that came as descriptors; its attributes are set already.
-    Bind,
+    /// A new instance of a virtual file system.
+    Virtual {
+        kind: Virtual,
+        /// Parameters with an empty value are flags.
+        parameters: Vec<(String, String)>,
+        /// `MOUNT_ATTR_*` bits.
+        attributes: u32,
+        inherited: Inherited,
+    },
+    /// The control groups of version 1, a directory for each of these hierarchies, on a new tmpfs. The names are those
+    /// of `/proc/<pid>/cgroup`.
+    Hierarchies {
+        hierarchies: Vec<String>,
+        /// `MOUNT_ATTR_*` bits.
+        attributes: u32,
+    },
+    /// The next of the trees that came as descriptors; its attributes are set already.
+    Tree,
+    /// No mount but changes of one that is there: of itself, and then of all below.
+    Changes { mount: Changes, tree: Changes },
+}
+
+/// What a new file system has of the directory that it is mounted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Inherited {
+    Nothing,
+    /// Its permission bits.
+    Mode,
+    /// Copies of what is in it.
+    Contents,
+}
+
+/// The device nodes of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DevicesPlan {
+    /// Those of `/dev`; their paths are relative to it.
+    pub(crate) dev: Vec<DeviceNodePlan>,
+    /// Whether `/dev` is a directory of the root file system, and nothing is mounted there.
+    pub(crate) dev_of_rootfs: bool,
+    /// Those that are not below `/dev`.
+    pub(crate) elsewhere: Vec<DeviceNodePlan>,
+}
+
+/// A device node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeviceNodePlan {
+    pub(crate) path: String,
+    pub(crate) kind: NodeKind,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    /// Permission bits.
+    pub(crate) mode: u16,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// What a device node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NodeKind {
+    Character,
+    Block,
+    Fifo,
 }
 
 /// The file systems that a container may have instances of.

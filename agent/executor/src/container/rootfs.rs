@@ -1,4 +1,5 @@
-//! Copies of mounts that a container gets: its root and the sources of its bind mounts.
+//! Mounts of a container that are made of what the guest has: its root, the sources of its bind mounts, and file systems
+//! with a source.
 //!
 //! They are made by the agent as detached trees, so that a container's process never sees a path of the guest.
 
@@ -6,19 +7,21 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use policy_engine::GuestPath;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, StatxFlags, openat2, statx};
+use policy_engine::request::linux::MountSet;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, statx};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
 
-use super::mounts::BindSource;
-use crate::sys::mount_attributes::{Extent, restrict_mount};
+use super::mounts::{BindSource, FilesystemSource, Peers, Source};
+use crate::mounts::Filesystem;
+use crate::sys::mount_attributes::{Extent, change_mount, restrict_mount, set_propagation};
 
 const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
     .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
     .union(OpenTreeFlags::AT_EMPTY_PATH);
 
-/// A detached copy of the mounted root file system. No device node in its layers can be opened.
-pub(super) fn copy_root(rootfs: BorrowedFd<'_>, path: &GuestPath) -> io::Result<OwnedFd> {
+/// A detached copy of the mounted root file system. No device node in the layers of a confined one can be opened.
+pub(super) fn copy_root(rootfs: BorrowedFd<'_>, path: &GuestPath, set: MountSet) -> io::Result<OwnedFd> {
     // The permit names a path, and that is what policy judged: the descriptor must be of the same place.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let judged = openat2(CWD, path.as_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
@@ -26,7 +29,11 @@ pub(super) fn copy_root(rootfs: BorrowedFd<'_>, path: &GuestPath) -> io::Result<
         return Err(Errno::STALE.into());
     }
     let tree = open_tree(rootfs, "", COPY | OpenTreeFlags::AT_RECURSIVE)?;
-    restrict_mount(tree.as_fd(), MountAttrFlags::MOUNT_ATTR_NODEV, Extent::Tree)?;
+    let attributes = match set {
+        MountSet::Confined => MountAttrFlags::MOUNT_ATTR_NODEV,
+        MountSet::AsAsked => MountAttrFlags::empty(),
+    };
+    restrict_mount(tree.as_fd(), attributes, Extent::Tree)?;
     Ok(tree)
 }
 
@@ -37,8 +44,37 @@ fn identity(descriptor: BorrowedFd<'_>) -> io::Result<(u32, u32, u64, u64)> {
     Ok((status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id))
 }
 
-/// A detached copy of a bind mount's source, which lies in one of `directories`; no symbolic link leads there.
-pub(super) fn copy_source(source: &BindSource, directories: &[GuestPath]) -> io::Result<OwnedFd> {
+/// What `source` speaks of, as a detached tree; a bind mount's lies in one of `directories`.
+pub(super) fn provide(source: &Source, directories: &[GuestPath]) -> io::Result<OwnedFd> {
+    match source {
+        Source::Bind(bind) => copy_source(bind, directories),
+        Source::Filesystem(filesystem) => make(filesystem),
+    }
+}
+
+/// A detached copy of a bind mount's source. Unless links are followed no symbolic link leads there. A link that is to be
+/// made again is not copied, but opened.
+fn copy_source(source: &BindSource, directories: &[GuestPath]) -> io::Result<OwnedFd> {
+    let object = open_source(source, directories)?;
+    if source.copy_symlink && FileType::from_raw_mode(fstat(&object)?.st_mode) == FileType::Symlink {
+        return Ok(object);
+    }
+    let recursive = match source.extent {
+        Extent::Tree => OpenTreeFlags::AT_RECURSIVE,
+        Extent::One => OpenTreeFlags::empty(),
+    };
+    let tree = open_tree(&object, "", COPY | recursive)?;
+    match source.peers {
+        Peers::None => set_propagation(tree.as_fd(), MountPropagationFlags::PRIVATE, source.extent)?,
+        Peers::Receive => set_propagation(tree.as_fd(), MountPropagationFlags::DOWNSTREAM, source.extent)?,
+        Peers::Share => {}
+    }
+    change_mount(tree.as_fd(), source.mount, Extent::One)?;
+    change_mount(tree.as_fd(), source.tree, source.extent)?;
+    Ok(tree)
+}
+
+fn open_source(source: &BindSource, directories: &[GuestPath]) -> io::Result<OwnedFd> {
     let path = source.path.as_path();
     let (directory, below) = directories
         .iter()
@@ -46,17 +82,36 @@ pub(super) fn copy_source(source: &BindSource, directories: &[GuestPath]) -> io:
         .ok_or(Errno::ACCESS)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat2(CWD, directory.as_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let object = if below.as_os_str().is_empty() {
-        directory
+    if below.as_os_str().is_empty() {
+        return Ok(directory);
+    }
+    let resolve = if source.follow_links {
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS
     } else {
-        openat2(&directory, below, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS
     };
-    let (recursive, extent) = match source.recursive {
-        true => (OpenTreeFlags::AT_RECURSIVE, Extent::Tree),
-        false => (OpenTreeFlags::empty(), Extent::One),
-    };
-    let tree = open_tree(&object, "", COPY | recursive)?;
-    restrict_mount(tree.as_fd(), source.attributes, extent)?;
-    Ok(tree)
+    let last = if source.copy_symlink { OFlags::NOFOLLOW } else { OFlags::empty() };
+    loop {
+        match openat2(&directory, below, OFlags::PATH | OFlags::CLOEXEC | last, Mode::empty(), resolve) {
+            // The kernel could not rule out that a `..` raced with a rename.
+            Err(Errno::AGAIN) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}
+
+/// Makes a file system, which is mounted nowhere yet.
+fn make(source: &FilesystemSource) -> io::Result<OwnedFd> {
+    let mut filesystem = Filesystem::open(&source.fstype)?;
+    for (key, value) in &source.parameters {
+        filesystem = if value.is_empty() {
+            filesystem.flag(key)?
+        } else if key == "lowerdir" && source.fstype == "overlay" && !value.contains('\\') {
+            // A list in one text would be cut at 255 bytes.
+            value.split(':').try_fold(filesystem, |overlay, lower| overlay.option("lowerdir+", lower))?
+        } else {
+            filesystem.option(key, value)?
+        };
+    }
+    filesystem.mount(MountAttrFlags::from_bits_retain(source.attributes))
 }

@@ -110,8 +110,10 @@ fn new_root(
     let tree = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
     let root = Root::attach(tree).at(Step::Root)?;
     for mount in &plan.mounts {
-        filesystem::mount(&root, mount, descriptors).on(Step::Mount, &mount.destination)?;
+        filesystem::mount(&root, mount, &plan.devices.dev, descriptors)
+            .on(Step::Mount, &mount.destination)?;
     }
+    devices::populate_root(&root, &plan.devices).at(Step::Devices)?;
     stop_before_pivot(plan, channel)?;
     root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
     root.enter_root().at(Step::Pivot)?;

@@ -8,10 +8,12 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use nix::libc;
-use rustix::mount::MountAttrFlags;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
+use serde::{Deserialize, Serialize};
 
 /// `struct mount_attr` of `linux/mount.h`.
 #[repr(C)]
+#[derive(Default)]
 struct MountAttributes {
     set: u64,
     clear: u64,
@@ -20,7 +22,7 @@ struct MountAttributes {
 }
 
 /// Which mounts are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Extent {
     /// The mount of the descriptor.
     One,
@@ -28,14 +30,48 @@ pub(crate) enum Extent {
     Tree,
 }
 
+/// Attributes to take from a mount, and then to give it: `MOUNT_ATTR_*` bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Changes {
+    pub(crate) clear: u32,
+    pub(crate) set: u32,
+}
+
+impl Changes {
+    /// These changes, and then others.
+    pub(crate) fn then(self, later: Self) -> Self {
+        Self { clear: self.clear | later.clear, set: self.set & !later.clear | later.set }
+    }
+}
+
+/// Changes the mount whose root `mount` is.
+pub(crate) fn change_mount(mount: BorrowedFd<'_>, changes: Changes, extent: Extent) -> io::Result<()> {
+    let Changes { clear, set } = changes;
+    let attributes = MountAttributes { set: set.into(), clear: clear.into(), ..MountAttributes::default() };
+    set_attributes(mount, &attributes, extent)
+}
+
+/// Changes how what is mounted below `mount` spreads; `propagation` is one of the four types.
+pub(crate) fn set_propagation(
+    mount: BorrowedFd<'_>,
+    propagation: MountPropagationFlags,
+    extent: Extent,
+) -> io::Result<()> {
+    let attributes = MountAttributes { propagation: propagation.bits().into(), ..MountAttributes::default() };
+    set_attributes(mount, &attributes, extent)
+}
+
 /// Adds `set` to the attributes of the mount whose root `mount` is, and makes its propagation private.
 pub(crate) fn restrict_mount(mount: BorrowedFd<'_>, set: MountAttrFlags, extent: Extent) -> io::Result<()> {
     let attributes = MountAttributes {
-        set: u64::from(set.bits()),
-        clear: 0,
-        propagation: libc::MS_PRIVATE,
-        user_namespace: 0,
+        set: set.bits().into(),
+        propagation: MountPropagationFlags::PRIVATE.bits().into(),
+        ..MountAttributes::default()
     };
+    set_attributes(mount, &attributes, extent)
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, attributes: &MountAttributes, extent: Extent) -> io::Result<()> {
     let flags = match extent {
         Extent::One => libc::AT_EMPTY_PATH,
         Extent::Tree => libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
@@ -48,7 +84,7 @@ pub(crate) fn restrict_mount(mount: BorrowedFd<'_>, set: MountAttrFlags, extent:
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             size_of::<MountAttributes>(),
         )
     };

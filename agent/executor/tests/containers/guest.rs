@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use executor::container::{Container, CreateError, CreateOptions, ExecError, Process, create};
 use executor::launcher::Launcher;
 use policy_engine::authority::BootAuthority;
-use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
+use policy_engine::request::linux::{IdMappings, LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DEFAULT_CAPABILITIES, ExecInContainer,
     ProcessSpec, Resources, ShutdownContainer, User,
@@ -217,6 +217,7 @@ pub(crate) fn bind(source: &str, destination: &str, options: &[&str]) -> Contain
         source: source.to_owned(),
         fstype: "bind".to_owned(),
         options: options.iter().map(|&option| option.to_owned()).collect(),
+        id_mappings: IdMappings::default(),
     }
 }
 

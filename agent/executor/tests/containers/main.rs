@@ -20,6 +20,7 @@ mod guest;
 mod isolation;
 mod lifecycle;
 mod mounts;
+mod mounts_as_asked;
 mod namespaces;
 mod process;
 mod seccomp;
@@ -59,6 +60,7 @@ fn main() {
             namespaces::TESTS,
             seccomp::TESTS,
             process::TESTS,
+            mounts_as_asked::TESTS,
         ]),
     );
     // These trace or kill the launcher that the others share, and each other's.

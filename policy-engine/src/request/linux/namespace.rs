@@ -75,6 +75,14 @@ pub struct IdMappings {
     pub gids: Vec<IdMapping>,
 }
 
+impl IdMappings {
+    /// Whether nobody is mapped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.uids.is_empty() && self.gids.is_empty()
+    }
+}
+
 /// How far a clock of a time namespace is ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TimeOffset {

@@ -83,7 +83,6 @@ fn fill(
     let guest = Guest::new()?;
     let options = CreateOptions {
         bind_source_directories: vec!["/".parse()?],
-        without_default_mounts: true,
         streams: Some(terminal::own_streams()?),
         before_pivot: before_pivot(spec, &record),
         ..CreateOptions::default()

@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 };
 use policy_engine::request::linux::{
     DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Hook, Hooks, IdMapping, IdMappings, LinuxSettings,
-    Namespace, Namespaces, Personality, Propagation, Sysctl, TimeOffset, TimeOffsets,
+    MountSet, Namespace, Namespaces, Personality, Propagation, Sysctl, TimeOffset, TimeOffsets,
 };
 
 /// Permission bits of a device node that names none.
@@ -32,6 +32,7 @@ pub(super) fn settings(spec: &Spec, linux: &Linux) -> anyhow::Result<LinuxSettin
             .into_iter()
             .map(|(name, value)| Sysctl { name: name.clone(), value: value.clone() })
             .collect(),
+        mounts: MountSet::AsAsked,
         devices: linux
             .devices()
             .iter()

@@ -2,15 +2,16 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, major, makedev, minor, mkdirat, mknodat,
-    symlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chownat, fstat, major, makedev, minor, mkdirat,
+    mknodat, symlinkat,
 };
 use rustix::io::Errno;
 
 use super::root::{Root, open_child};
-use crate::cgroup::devices::DEFAULT_NODES;
+use crate::container::plan::{DeviceNodePlan, DevicesPlan, NodeKind};
 
 /// Symbolic links of `/dev`, by name and target.
 const LINKS: [(&str, &str); 6] = [
@@ -24,20 +25,93 @@ const LINKS: [(&str, &str); 6] = [
 
 /// Major and minor number of `/dev/null`.
 const NULL: (u32, u32) = (1, 3);
+/// The mode of the directories of `/dev`.
+const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 
 /// Fills a new, still detached `/dev`: nobody else sees it yet.
-pub(super) fn populate(dev: &OwnedFd) -> io::Result<()> {
-    for (name, major, minor) in DEFAULT_NODES {
-        mknodat(dev, name, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(major, minor))?;
-        chmodat(dev, name, Mode::from_raw_mode(0o666), AtFlags::empty())?;
-    }
+pub(super) fn populate(dev: &OwnedFd, nodes: &[DeviceNodePlan]) -> io::Result<()> {
+    make_below(dev, nodes)?;
     for (name, target) in LINKS {
         symlinkat(target, dev, name)?;
     }
     for directory in ["pts", "shm", "mqueue"] {
-        mkdirat(dev, directory, Mode::from_raw_mode(0o755))?;
+        ensure_directory(dev, directory)?;
     }
     Ok(())
+}
+
+/// Makes what is not in a `/dev` of its own: in that of the root file system, and elsewhere.
+pub(super) fn populate_root(root: &Root, plan: &DevicesPlan) -> io::Result<()> {
+    if plan.dev_of_rootfs {
+        root.ensure_directory("/dev")?;
+        let dev = root.open("/dev", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::NO_SYMLINKS)?;
+        make_below(&dev, &plan.dev)?;
+        for (name, target) in LINKS {
+            match symlinkat(target, &dev, name) {
+                // What the image has there is the image's.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+    for node in &plan.elsewhere {
+        let path = Path::new(&node.path);
+        let directory = root.directory(path.parent().ok_or(Errno::INVAL)?)?;
+        make(&directory, file_name(path)?, node)?;
+    }
+    Ok(())
+}
+
+/// Makes nodes by their paths below `/dev`.
+fn make_below(dev: &OwnedFd, nodes: &[DeviceNodePlan]) -> io::Result<()> {
+    for node in nodes {
+        let path = Path::new(&node.path);
+        let mut directory = open_child(dev, ".", OFlags::PATH | OFlags::DIRECTORY)?;
+        for component in path.parent().into_iter().flat_map(Path::components) {
+            let name = component.as_os_str().to_str().ok_or(Errno::INVAL)?;
+            ensure_directory(&directory, name)?;
+            directory = open_child(&directory, name, OFlags::PATH | OFlags::DIRECTORY)?;
+        }
+        make(&directory, file_name(path)?, node)?;
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> io::Result<&str> {
+    Ok(path.file_name().and_then(|name| name.to_str()).ok_or(Errno::INVAL)?)
+}
+
+fn ensure_directory(parent: &OwnedFd, name: &str) -> io::Result<()> {
+    match mkdirat(parent, name, DIRECTORY) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Makes a node. One that is there already has to be the same.
+fn make(directory: &OwnedFd, name: &str, node: &DeviceNodePlan) -> io::Result<()> {
+    let kind = match node.kind {
+        NodeKind::Character => FileType::CharacterDevice,
+        NodeKind::Block => FileType::BlockDevice,
+        NodeKind::Fifo => FileType::Fifo,
+    };
+    let (mode, device) = (Mode::from_raw_mode(node.mode.into()), makedev(node.major, node.minor));
+    match mknodat(directory, name, kind, mode, device) {
+        Ok(()) => {
+            let (owner, group) = (Uid::from_raw(node.uid), Gid::from_raw(node.gid));
+            chownat(directory, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok(())
+        }
+        Err(Errno::EXIST) => {
+            let status = fstat(open_child(directory, name, OFlags::PATH)?)?;
+            let same = FileType::from_raw_mode(status.st_mode) == kind
+                && (kind == FileType::Fifo || status.st_rdev == device)
+                && Mode::from_raw_mode(status.st_mode) == mode
+                && (status.st_uid, status.st_gid) == (node.uid, node.gid);
+            if same { Ok(()) } else { Err(Errno::EXIST.into()) }
+        }
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// The container's null device, which is one: what is bound over a masked file must not be a file of the

@@ -1,40 +1,100 @@
 //! The mounts of a container.
 
-use std::io;
-use std::os::fd::OwnedFd;
+mod copy_up;
+mod hierarchies;
 
-use rustix::fs::{OFlags, ResolveFlags};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, fstat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 
 use super::devices;
-use super::root::{Root, attach_at, is_directory};
-use crate::container::plan::{MountKind, MountPlan, Virtual};
+use super::root::{Root, attach_at, is_directory, is_symlink};
+use crate::container::plan::{DeviceNodePlan, Inherited, MountKind, MountPlan, Virtual};
+use crate::sys::mount_attributes::{Changes, Extent, change_mount, set_propagation};
 
-/// Mounts what the plan says. Sources of bind mounts are taken from `descriptors`, in order.
+/// Mounts what the plan says. Trees are taken from `descriptors`, in order; `nodes` are those of a new `/dev`.
 pub(super) fn mount(
     root: &Root,
     plan: &MountPlan,
+    nodes: &[DeviceNodePlan],
     descriptors: &mut impl Iterator<Item = OwnedFd>,
 ) -> io::Result<()> {
-    match &plan.what {
-        MountKind::Bind => {
+    let destination = &plan.destination;
+    let mount = match &plan.what {
+        MountKind::Tree => {
             let tree = descriptors.next().ok_or(Errno::BADF)?;
-            let place = root.mount_point(&plan.destination, is_directory(&tree)?)?;
-            attach_at(&tree, &place)
-        }
-        MountKind::Virtual(kind, parameters) => {
-            let tree = new_instance(*kind, parameters, MountAttrFlags::from_bits_retain(plan.attributes))?;
-            if *kind == Virtual::Dev {
-                devices::populate(&tree)?;
+            if is_symlink(&tree)? {
+                return root.copy_symlink(&tree, destination);
             }
-            let place = place_of(root, *kind, &plan.destination)?;
-            attach_at(&tree, &place)
+            attach_at(&tree, &root.mount_point(destination, is_directory(&tree)?)?)?;
+            tree
+        }
+        MountKind::Virtual { kind, parameters, attributes, inherited } => {
+            let attributes = MountAttrFlags::from_bits_retain(*attributes);
+            match inherited {
+                Inherited::Nothing => {
+                    let tree = new_instance(*kind, parameters, attributes)?;
+                    if *kind == Virtual::Dev {
+                        devices::populate(&tree, nodes)?;
+                    }
+                    attach_at(&tree, &place_of(root, *kind, destination)?)?;
+                    tree
+                }
+                Inherited::Mode | Inherited::Contents => {
+                    inheriting(root, plan, parameters, attributes, *inherited)?
+                }
+            }
+        }
+        MountKind::Hierarchies { hierarchies, attributes } => {
+            let place = root.mount_point(destination, true)?;
+            hierarchies::mount(&place, hierarchies, MountAttrFlags::from_bits_retain(*attributes))?
+        }
+        MountKind::Changes { mount, tree } => {
+            let place = root.find(destination)?;
+            for (changes, extent) in [(mount, Extent::One), (tree, Extent::Tree)] {
+                change_mount(place.as_fd(), *changes, extent)?;
+            }
+            place
+        }
+    };
+    for spreading in &plan.propagation {
+        let kind = MountPropagationFlags::from_bits_retain(spreading.flags);
+        set_propagation(mount.as_fd(), kind, spreading.extent)?;
+    }
+    Ok(())
+}
+
+/// A tmpfs that has the mode of the directory that it covers, and its contents if asked for.
+fn inheriting(
+    root: &Root,
+    plan: &MountPlan,
+    parameters: &[(String, String)],
+    attributes: MountAttrFlags,
+    inherited: Inherited,
+) -> io::Result<OwnedFd> {
+    let covered = match root.find(&plan.destination) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        other => Some(other?),
+    };
+    let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
+    let tree = new_instance(Virtual::Tmpfs, parameters, attributes.difference(read_only))?;
+    if let Some(covered) = &covered {
+        if !parameters.iter().any(|(key, _)| key == "mode") {
+            chmodat(&tree, ".", Mode::from_raw_mode(fstat(covered)?.st_mode), AtFlags::empty())?;
+        }
+        if inherited == Inherited::Contents {
+            copy_up::copy(covered, &tree)?;
         }
     }
+    restrict(&tree, attributes.intersection(read_only))?;
+    attach_at(&tree, &root.mount_point(&plan.destination, true)?)?;
+    Ok(tree)
 }
 
 /// Where a virtual file system goes.
@@ -70,6 +130,15 @@ pub(super) fn new_instance(
             fsconfig_set_string(&context, key, value)?;
         }
     }
-    fsconfig_create(&context)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(io::Error::from)
+    instance_of(&context, attributes)
+}
+
+fn instance_of(context: &OwnedFd, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+    fsconfig_create(context)?;
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(io::Error::from)
+}
+
+/// Adds attributes once the mount is filled.
+fn restrict(mount: &OwnedFd, attributes: MountAttrFlags) -> io::Result<()> {
+    change_mount(mount.as_fd(), Changes { clear: 0, set: attributes.bits() }, Extent::One)
 }

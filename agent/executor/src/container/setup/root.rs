@@ -9,12 +9,12 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, readlinkat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 
 use crate::container::plan::Spreading;
-use crate::sys::mount_attributes::{Extent, restrict_mount};
+use crate::sys::mount_attributes::{Changes, Extent, change_mount};
 
 /// The root of a container.
 #[derive(Debug)]
@@ -59,7 +59,8 @@ impl Root {
 
     /// Makes the root's mount read-only, without what is mounted below.
     pub(super) fn make_readonly(&self) -> io::Result<()> {
-        restrict_mount(self.0.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, Extent::One)
+        let changes = Changes { clear: 0, set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits() };
+        change_mount(self.0.as_fd(), changes, Extent::One)
     }
 
     /// The object at `path`, as a place and not for reading.
@@ -123,6 +124,20 @@ impl Root {
         open_child(&parent, name, OFlags::PATH)
     }
 
+    /// Makes a symbolic link like `link` at `path`, unless there is the same already.
+    pub(super) fn copy_symlink(&self, link: &OwnedFd, path: &str) -> io::Result<()> {
+        let target = readlinkat(link, "", Vec::new())?;
+        let path = Path::new(path);
+        let parent = self.directory(path.parent().ok_or(Errno::INVAL)?)?;
+        let name = path.file_name().ok_or(Errno::INVAL)?;
+        match symlinkat(target.as_c_str(), &parent, name) {
+            Err(Errno::EXIST) if readlinkat(&parent, name, Vec::new()).is_ok_and(|found| found == target) => {
+                Ok(())
+            }
+            other => other.map_err(io::Error::from),
+        }
+    }
+
     /// Makes `path` the working directory.
     pub(super) fn enter(&self, path: &str) -> io::Result<()> {
         let directory = self.open(path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
@@ -145,6 +160,11 @@ pub(super) fn attach_at(tree: &OwnedFd, place: &OwnedFd) -> io::Result<()> {
 /// Whether a descriptor is a directory.
 pub(super) fn is_directory(descriptor: &OwnedFd) -> io::Result<bool> {
     Ok(FileType::from_raw_mode(fstat(descriptor)?.st_mode) == FileType::Directory)
+}
+
+/// Whether a descriptor is a symbolic link.
+pub(super) fn is_symlink(descriptor: &OwnedFd) -> io::Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(descriptor)?.st_mode) == FileType::Symlink)
 }
 
 /// Refuses a working directory that the container's root does not reach (CVE-2024-21626).

@@ -100,7 +100,11 @@ pub(super) fn bind_console(root: &Root, streams: &Streams) -> io::Result<()> {
     let Streams::Terminal { peer, .. } = streams else { return Ok(()) };
     let dev = root.open("/dev", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::NO_SYMLINKS)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-    rustix::fs::openat(&dev, "console", flags, Mode::from_raw_mode(0o600))?;
+    match rustix::fs::openat(&dev, "console", flags, Mode::from_raw_mode(0o600)) {
+        // It is a place to mount at, whatever it is; a symbolic link is none.
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
     let place = open_child(&dev, "console", OFlags::PATH)?;
     let copy =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;

@@ -1,3 +1,5 @@
+use policy_engine::request::linux::IdMappings;
+
 use super::*;
 
 fn mount(destination: &str, source: &str, fstype: &str, options: &[&str]) -> ContainerMount {
@@ -6,15 +8,21 @@ fn mount(destination: &str, source: &str, fstype: &str, options: &[&str]) -> Con
         source: source.to_owned(),
         fstype: fstype.to_owned(),
         options: options.iter().map(|&option| option.to_owned()).collect(),
+        id_mappings: IdMappings::default(),
     }
 }
 
 fn plan(requested: &[ContainerMount]) -> Result<Mounts, MountError> {
-    compile(requested.iter(), false, true).map_err(|(_, error)| error)
+    compile(requested.iter(), false).map_err(|(_, error)| error)
 }
 
-fn at<'a>(mounts: &'a Mounts, destination: &str) -> &'a MountPlan {
-    mounts.plans.iter().find(|plan| plan.destination == destination).unwrap()
+fn attributes(plan: &MountPlan) -> u32 {
+    let MountKind::Virtual { attributes, .. } = plan.what else { panic!("{plan:?}") };
+    attributes
+}
+
+fn at(mounts: &Mounts, destination: &str) -> u32 {
+    attributes(mounts.plans.iter().find(|plan| plan.destination == destination).unwrap())
 }
 
 #[test]
@@ -22,10 +30,10 @@ fn every_container_has_the_default_mounts() {
     let mounts = plan(&[]).unwrap();
     let places: Vec<&str> = mounts.plans.iter().map(|plan| plan.destination.as_str()).collect();
     assert_eq!(places, ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"]);
-    assert_ne!(at(&mounts, "/sys").attributes & RDONLY.bits(), 0);
+    assert_ne!(at(&mounts, "/sys") & RDONLY.bits(), 0);
     for plan in mounts.plans.iter().filter(|plan| !["/dev", "/dev/pts"].contains(&plan.destination.as_str()))
     {
-        assert_ne!(plan.attributes & NODEV.bits(), 0, "{}", plan.destination);
+        assert_ne!(attributes(plan) & NODEV.bits(), 0, "{}", plan.destination);
     }
 }
 
@@ -37,11 +45,18 @@ fn a_requested_mount_takes_the_place_of_the_default_one() {
     assert_eq!(mounts.plans[3].destination, "/dev/shm");
     assert_eq!(
         mounts.plans[3].what,
-        MountKind::Virtual(Virtual::Tmpfs, vec![("size".to_owned(), "1m".to_owned())])
+        MountKind::Virtual {
+            kind: Virtual::Tmpfs,
+            parameters: vec![("size".to_owned(), "1m".to_owned())],
+            attributes: (NOSUID | NODEV).bits(),
+            inherited: Inherited::Nothing,
+        }
     );
-    assert_eq!(mounts.plans.last().unwrap().what, MountKind::Bind);
-    assert!(mounts.sources[0].recursive);
-    assert_eq!(mounts.sources[0].attributes, RDONLY | NODEV);
+    assert_eq!(mounts.plans.last().unwrap().what, MountKind::Tree);
+    let [Source::Bind(source)] = mounts.sources.as_slice() else { panic!("{mounts:?}") };
+    assert_eq!(source.extent, Extent::Tree);
+    assert_eq!(source.tree, Changes { clear: 0, set: (RDONLY | NODEV).bits() });
+    assert!(!source.follow_links);
 }
 
 #[test]
@@ -51,8 +66,8 @@ fn options_cannot_loosen_what_is_forced() {
         mount("/proc", "proc", "proc", &["suid", "exec"]),
     ])
     .unwrap();
-    assert_eq!(at(&mounts, "/sys").attributes, (RDONLY | NODEV | NOSUID | NOEXEC).bits());
-    assert_eq!(at(&mounts, "/proc").attributes, (NODEV | NOSUID | NOEXEC).bits());
+    assert_eq!(at(&mounts, "/sys"), (RDONLY | NODEV | NOSUID | NOEXEC).bits());
+    assert_eq!(at(&mounts, "/proc"), (NODEV | NOSUID | NOEXEC).bits());
     assert_eq!(
         plan(&[mount("/data", "tmpfs", "tmpfs", &["dev"])]),
         Err(MountError::Option { option: "dev".to_owned() })
