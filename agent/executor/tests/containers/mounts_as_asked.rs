@@ -138,8 +138,8 @@ fn attributes() {
         for place in ["/new", "/data"] {
             let options = shown(&mountinfo, place).options;
             let has = |option: &&str| options.iter().any(|shown| shown == option);
-            assert!(present.iter().all(|option| has(option)), "{words:?} {place}: {options:?}");
-            assert!(!absent.iter().any(|option| has(option)), "{words:?} {place}: {options:?}");
+            assert!(present.iter().all(has), "{words:?} {place}: {options:?}");
+            assert!(!absent.iter().any(has), "{words:?} {place}: {options:?}");
         }
     }
     // Of the file system, not of the mount.
