@@ -1,47 +1,48 @@
 //! Control groups, version 2: one directory per container, `<mount>/cce-<agent>/<container id>`.
 //!
-//! A container's processes are born in its cgroup and cannot leave it: they see no writable cgroup file system. That
-//! makes the cgroup the one list of all of them, to signal, measure and kill.
+//! A container's processes are born in its cgroup and cannot leave it: it is the root of what they see of cgroup file
+//! systems, if they see one. That makes it, with the cgroups that they make in it, the one list of all of them, to
+//! signal, measure and kill.
 //!
 //! Limits come from the host, which can starve the guest anyway: one that the kernel cannot enforce is named
 //! ([`Container::unenforced_limits`](crate::container::Container::unenforced_limits)) and the container runs. A
-//! developer's machine may have its controllers in version 1 ([`legacy`]).
+//! developer's machine may have its controllers in version 1 ([`legacy`]); killing and pausing need none.
 
 pub(crate) mod devices;
 #[cfg(feature = "handover")]
 pub(crate) mod handover;
+mod hierarchies;
 mod legacy;
 mod limits;
+mod location;
 mod oom;
 mod parent;
 mod stats;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use policy_engine::ContainerId;
-use policy_engine::request::Resources;
-use rustix::fs::{Mode, OFlags};
+use policy_engine::request::{CreateContainer, Resources};
 use rustix::process::Pid;
 
-use self::legacy::Legacy;
+use self::hierarchies::{Hierarchies, remove_parents, remove_tree};
 pub use self::limits::Limit;
 pub(crate) use self::limits::NotSet;
 pub use self::oom::OomWatch;
 pub use self::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
-use crate::launcher::refuge::unescape;
 
-/// Controllers that containers are measured and limited by.
-const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// How long the processes of a cgroup may take to end or to freeze.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
-/// How deep cgroups may be nested in a container's; the kernel's own trees are not deeper in practice.
+/// How deep a container's cgroup and those in it may be nested.
 const NESTING_MAX: u32 = 16;
+/// How often processes are looked for that are to be moved: each time, all but those born meanwhile are.
+const MOVE_ATTEMPTS: u32 = 64;
 
 /// Why a container has no cgroup.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,7 @@ pub enum CgroupError {
     /// No cgroup file system of version 2 is mounted.
     #[error("no cgroup v2 file system is mounted")]
     Hierarchy(#[source] io::Error),
-    /// The directory could not be made: the id is in use, or has been and was not cleaned up.
+    /// The directory could not be made: the id or the path is in use, or has been and was not cleaned up.
     #[error("the cgroup could not be made")]
     Create(#[source] io::Error),
     /// The device filter could not be attached. Without it a container could reach the guest's disks.
@@ -69,10 +70,12 @@ pub enum CgroupError {
 /// The cgroup of a container. Dropping it kills what runs there and tries to remove it.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
+    hierarchies: &'static Hierarchies,
+    /// The path below the mount point of each hierarchy.
+    relative: PathBuf,
+    /// In version 2.
     path: PathBuf,
     directory: OwnedFd,
-    /// Where controllers of version 1 have it.
-    legacy: Vec<Legacy>,
     /// Dropping it does nothing.
     released: bool,
 }
@@ -87,57 +90,77 @@ pub(crate) struct Limited {
 
 impl Cgroup {
     /// Makes the cgroup of a container, with its device filter and limits.
-    pub(crate) fn create(id: &ContainerId, resources: &Resources) -> Result<Limited, CgroupError> {
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").map_err(CgroupError::Hierarchy)?;
-        let base =
-            mount_point(&mountinfo).ok_or_else(|| CgroupError::Hierarchy(io::ErrorKind::NotFound.into()))?;
-        let hierarchies = legacy::hierarchies(&mountinfo);
-        let name = parent::claim(&base, &hierarchies).map_err(CgroupError::Create)?;
-        let parent = base.join(&name);
-        delegate_controllers(&base);
-        delegate_controllers(&parent);
-        let path = parent.join(id.as_str());
-        fs::create_dir(&path).map_err(CgroupError::Create)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match rustix::fs::open(&path, flags, Mode::empty()) {
-            Ok(directory) => directory,
-            Err(errno) => {
-                let _ = fs::remove_dir(&path);
-                return Err(CgroupError::Create(errno.into()));
-            }
-        };
+    pub(crate) fn create(request: &CreateContainer) -> Result<Limited, CgroupError> {
+        let hierarchies = hierarchies::get().map_err(CgroupError::Hierarchy)?;
+        let asked = request.linux.cgroups_path.as_ref();
+        let relative = location::relative_path(hierarchies, &request.container_id, asked);
+        let relative = relative.map_err(CgroupError::Create)?;
+        let directory = location::make(&hierarchies.unified, &relative, asked.is_some());
+        let directory = directory.map_err(CgroupError::Create)?;
+        let path = hierarchies.unified.join(&relative);
         // From here on dropping it removes it.
-        let mut cgroup = Self { path, directory, legacy: Vec::new(), released: false };
-        devices::restrict(cgroup.as_fd()).map_err(CgroupError::Devices)?;
-        // Where one cannot be made, its limits are not enforced, and said so.
-        let made = hierarchies.iter().map(|hierarchy| Legacy::create(hierarchy, &name, id.as_str()));
-        cgroup.legacy = made.filter_map(Result::ok).collect();
+        let cgroup = Self { hierarchies, relative, path, directory, released: false };
+        devices::restrict(cgroup.as_fd(), &request.linux.device_rules).map_err(CgroupError::Devices)?;
         let unenforced = cgroup
-            .limit(resources)
+            .limit(&request.resources)
             .map_err(|NotSet { limit, source, .. }| CgroupError::Limit { limit, source })?;
         Ok(Limited { cgroup, unenforced })
     }
 
     /// Sets the limits that are given, all or none; the result names those that this kernel does not enforce.
     pub(crate) fn limit(&self, resources: &Resources) -> Result<Vec<Limit>, NotSet> {
+        let rare = limits::rare_controllers(resources);
+        if !rare.is_empty() {
+            location::enable_on_the_way(&self.hierarchies.unified, &self.relative, &rare);
+        }
         limits::set(self, resources)
     }
 
-    /// Takes a process that was born here into the hierarchies of version 1 as well.
+    /// Takes a process that was born here into the hierarchies of version 1 where the container is limited.
     pub(crate) fn adopt(&self, pid: Pid) -> io::Result<()> {
-        self.legacy.iter().try_for_each(|legacy| legacy.attach(pid))
+        let directories = self.hierarchies.legacy.iter().filter_map(|found| found.directory(&self.relative));
+        directories.into_iter().try_for_each(|directory| legacy::attach(&directory, pid))
     }
 
-    /// The directory that has a controller of version 1.
-    fn legacy(&self, controller: &str) -> Option<&Path> {
-        self.legacy.iter().find_map(|legacy| legacy.directory(controller))
+    /// The directory that has a controller of version 1, if it was made.
+    fn legacy(&self, controller: &str) -> Option<PathBuf> {
+        let hierarchy = self.hierarchies.legacy.iter().find(|hierarchy| hierarchy.has(controller))?;
+        hierarchy.directory(&self.relative)
+    }
+
+    /// The directory that has a controller of version 1, with all processes; `None` where it is not in version 1.
+    fn make_legacy(&self, controller: &str) -> io::Result<Option<PathBuf>> {
+        let mut hierarchies = self.hierarchies.legacy.iter();
+        let Some(hierarchy) = hierarchies.find(|hierarchy| hierarchy.has(controller)) else {
+            return Ok(None);
+        };
+        if let Some(directory) = hierarchy.directory(&self.relative) {
+            return Ok(Some(directory));
+        }
+        let directory = hierarchy.make(&self.relative)?;
+        // A process that is born meanwhile is where its parent is: seen the next time, if that was not moved yet.
+        let mut moved = HashSet::new();
+        for _ in 0..MOVE_ATTEMPTS {
+            let mut others = 0_u32;
+            self.for_each(|pid| {
+                if !moved.insert(pid) {
+                    return Ok(());
+                }
+                others = others.saturating_add(1);
+                legacy::attach(&directory, pid)
+            })?;
+            if others == 0 {
+                return Ok(Some(directory));
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// Watches for processes that are killed for want of memory. Needs the context of a tokio runtime.
     pub(crate) fn watch_oom(&self) -> io::Result<OomWatch> {
         match OomWatch::unified(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                OomWatch::legacy(self.legacy("memory").ok_or(error)?)
+                OomWatch::legacy(&self.make_legacy("memory")?.ok_or(error)?)
             }
             other => other,
         }
@@ -163,10 +186,27 @@ impl Cgroup {
         self.write("cgroup.freeze", "0")
     }
 
-    /// Runs `act` on every process. They must be frozen.
-    pub(crate) fn for_each(&self, act: impl FnMut(Pid) -> io::Result<()>) -> io::Result<()> {
-        let pids = self.read("cgroup.procs")?;
-        pids.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).try_for_each(act)
+    /// Runs `act` on every process, also in cgroups that the container has made. A list without gaps needs them frozen.
+    pub(crate) fn for_each(&self, mut act: impl FnMut(Pid) -> io::Result<()>) -> io::Result<()> {
+        let mut directories = vec![(self.path.clone(), NESTING_MAX)];
+        while let Some((directory, nesting_left)) = directories.pop() {
+            let pids = match fs::read_to_string(directory.join("cgroup.procs")) {
+                Ok(pids) => pids,
+                // Its threads are those of processes that the cgroup above lists, or it is gone.
+                Err(error) if is_threaded_or_gone(&error) && directory != self.path => String::new(),
+                Err(error) => return Err(error),
+            };
+            pids.lines()
+                .filter_map(|line| line.parse().ok().and_then(Pid::from_raw))
+                .try_for_each(&mut act)?;
+            let Ok(entries) = fs::read_dir(&directory) else { continue };
+            let nesting_left = nesting_left.checked_sub(1).ok_or(io::ErrorKind::QuotaExceeded)?;
+            let nested = entries
+                .filter_map(Result::ok)
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            directories.extend(nested.map(|entry| (entry.path(), nesting_left)));
+        }
+        Ok(())
     }
 
     /// The measurements that this kernel takes.
@@ -183,8 +223,10 @@ impl Cgroup {
     }
 
     fn remove_directories(&self) -> io::Result<()> {
-        self.legacy.iter().try_for_each(Legacy::remove)?;
-        remove_tree(&self.path, NESTING_MAX)
+        self.hierarchies.legacy.iter().try_for_each(|hierarchy| hierarchy.remove(&self.relative))?;
+        remove_tree(&self.path, NESTING_MAX)?;
+        remove_parents(&self.hierarchies.unified, &self.relative);
+        Ok(())
     }
 
     fn wait_for_event(&self, event: &str) -> io::Result<()> {
@@ -224,47 +266,16 @@ impl Drop for Cgroup {
     }
 }
 
-/// Removes a directory of cgroups, innermost first.
-fn remove_tree(path: &Path, nesting_left: u32) -> io::Result<()> {
-    let nesting_left = nesting_left.checked_sub(1).ok_or(io::ErrorKind::QuotaExceeded)?;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            remove_tree(&entry.path(), nesting_left)?;
-        }
+impl limits::Directories for Cgroup {
+    fn unified(&self) -> PathBuf {
+        self.path.clone()
     }
-    fs::remove_dir(path)
-}
 
-/// Lets the children of a cgroup use the controllers that it has. One by one: each may be in version 1 instead.
-fn delegate_controllers(directory: &Path) {
-    for controller in CONTROLLERS {
-        // What is missing afterwards is found out where a limit is set.
-        let _ = fs::write(directory.join("cgroup.subtree_control"), format!("+{controller}"));
+    fn legacy(&self, controller: &str) -> io::Result<Option<PathBuf>> {
+        self.make_legacy(controller)
     }
 }
 
-/// The mount point of the first whole cgroup v2 file system in `mountinfo` (`proc_pid_mountinfo(5)`).
-fn mount_point(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        (file_system.starts_with("cgroup2 ") && root == "/").then(|| PathBuf::from(unescape(point)))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hierarchy_is_found_where_it_is_mounted() {
-        let hybrid = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount_point(hybrid), Some("/sys/fs/cgroup/unified".into()));
-        let part = "41 31 0:38 /part /mnt rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount_point(part), None);
-        assert_eq!(mount_point("nonsense"), None);
-    }
+fn is_threaded_or_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::EOPNOTSUPP | nix::libc::ENODEV | nix::libc::ENOENT))
 }

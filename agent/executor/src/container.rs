@@ -243,8 +243,7 @@ fn make(
         descriptors
             .push(tree.map_err(|source| CreateError::BindSource { destination: destination(), source })?);
     }
-    let Limited { cgroup, unenforced } =
-        Cgroup::create(&request.container_id, &request.resources).map_err(CreateError::Cgroup)?;
+    let Limited { cgroup, unenforced } = Cgroup::create(request).map_err(CreateError::Cgroup)?;
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
     let plan = Plan::Init(Box::new(root), process);

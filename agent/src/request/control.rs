@@ -3,7 +3,7 @@
 use policy_engine::request::{PauseContainer, ResumeContainer, UpdateContainer};
 use proto::kata::agent::{PauseContainerRequest, ResumeContainerRequest, UpdateContainerRequest};
 
-use super::create_container::resources;
+use super::resources::resources;
 use super::{RequestError, container_id};
 
 /// The request of `PauseContainer`.

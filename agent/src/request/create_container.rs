@@ -2,14 +2,14 @@
 
 use policy_engine::request::linux::{IdMappings, LinuxSettings};
 use policy_engine::request::{
-    ContainerKind, ContainerMount, CreateContainer, Hostname, IndexList, MountDevice, MountOverlay,
-    Resources, ScratchMount,
+    ContainerKind, ContainerMount, CreateContainer, Hostname, MountDevice, MountOverlay, ScratchMount,
 };
 use policy_engine::{ContainerId, GuestPath};
 use proto::kata::agent::CreateContainerRequest;
 use proto::kata::oci;
 
 use super::process::process_spec;
+use super::resources::resources;
 use super::storage::{RootFilesystem, root_filesystem};
 use super::{RequestError, container_id, refuse, refuse_stdio_ports, refuse_string_user, seccomp};
 
@@ -178,31 +178,4 @@ fn hostname(text: &str) -> Result<Option<Hostname>, RequestError> {
 
 fn paths(field: &'static str, texts: &[String]) -> Result<Vec<GuestPath>, RequestError> {
     texts.iter().map(|text| text.parse().map_err(|source| RequestError::Path { field, source })).collect()
-}
-
-/// Limits. Device rules are left out: the guest has one fixed list of devices, stricter than any that a
-/// host sends.
-pub(super) fn resources(resources: &oci::LinuxResources) -> Result<Resources, RequestError> {
-    refuse(resources.Network.is_some(), "OCI.Linux.Resources.Network", "not offered")?;
-    refuse(!resources.HugepageLimits.is_empty(), "OCI.Linux.Resources.HugepageLimits", "not offered")?;
-    if let Some(io) = resources.BlockIO.as_ref() {
-        refuse(*io != oci::LinuxBlockIO::default(), "OCI.Linux.Resources.BlockIO", "not offered")?;
-    }
-    let positive = |value: i64| u64::try_from(value).ok().filter(|value| *value != 0);
-    let cpu = resources.CPU.as_ref();
-    Ok(Resources {
-        memory_limit_bytes: resources.Memory.as_ref().and_then(|memory| positive(memory.Limit)),
-        cpu_quota_us: cpu.and_then(|cpu| positive(cpu.Quota)),
-        cpu_period_us: cpu.map(|cpu| cpu.Period).filter(|period| *period != 0),
-        cpu_shares: cpu.map(|cpu| cpu.Shares).filter(|shares| *shares != 0),
-        pids_limit: resources.Pids.as_ref().and_then(|pids| positive(pids.Limit)),
-        cpus: index_list("OCI.Linux.Resources.CPU.Cpus", cpu.map(|cpu| cpu.Cpus.as_str()))?,
-        memory_nodes: index_list("OCI.Linux.Resources.CPU.Mems", cpu.map(|cpu| cpu.Mems.as_str()))?,
-    })
-}
-
-fn index_list(field: &'static str, text: Option<&str>) -> Result<Option<IndexList>, RequestError> {
-    let text = text.filter(|text| !text.is_empty());
-    let expected = "numbers and ranges such as `0-3,7`";
-    text.map(|text| text.parse().map_err(|_| RequestError::Value { field, expected })).transpose()
 }

@@ -6,6 +6,7 @@
 mod control;
 mod create_container;
 mod process;
+mod resources;
 mod sandbox;
 mod seccomp;
 mod storage;

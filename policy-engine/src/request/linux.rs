@@ -4,6 +4,7 @@
 //! `linux_settings`, which sees these types under the names of the OCI runtime specification; a policy without such a
 //! rule denies it. A seccomp profile alone is judged by its digest, as part of `create_container`.
 
+mod cgroup;
 mod device;
 mod hook;
 mod mount;
@@ -14,6 +15,7 @@ mod seccomp;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+pub use cgroup::{CgroupsPath, ParseCgroupsPathError};
 pub use device::{DeviceAccess, DeviceKind, DeviceNode, DeviceRule};
 pub use hook::{Hook, Hooks};
 pub use mount::MountSet;
@@ -25,7 +27,6 @@ pub use process::{
 pub use seccomp::{SeccompAction, SeccompArgument, SeccompComparison, SeccompProfile, SeccompSyscall};
 
 use crate::name::ContainerId;
-use crate::path::GuestPath;
 use crate::question::{self, Question};
 use crate::request::ContainerMount;
 
@@ -51,8 +52,8 @@ pub struct LinuxSettings {
     pub mount_label: Option<String>,
     /// Execution domain of its processes, `personality(2)`.
     pub personality: Personality,
-    /// Where its cgroup is, instead of a directory of the guest's choice: relative to the guest's own, or absolute.
-    pub cgroups_path: Option<GuestPath>,
+    /// Where its cgroup is, instead of a directory of the guest's choice.
+    pub cgroups_path: Option<CgroupsPath>,
     /// Programs that run at points of its life.
     pub hooks: Hooks,
     /// Whether a seccomp profile may hand descriptors of its system calls to somebody else (`SCMP_ACT_NOTIFY`).

@@ -28,7 +28,11 @@ pub use overlay::{MountOverlay, UnmountOverlay};
 pub use process::{
     CapabilitySets, DEFAULT_CAPABILITIES, ExecInContainer, ProcessSpec, Rlimit, TerminalSize, User,
 };
-pub use resources::{IndexList, ParseIndexListError, Resources};
+pub use resources::{
+    BlockIoResources, CpuResources, DeviceNumber, DeviceRate, DeviceWeight, HugepageLimit, HugepageSize,
+    IndexList, Maximum, MemoryResources, ParseHugepageSizeError, ParseIndexListError, ParseUnifiedFileError,
+    RdmaLimit, Resources, ThrottleKind, UnifiedFile, UnifiedSetting,
+};
 pub use sandbox::{CreateSandbox, DestroySandbox, Hostname, ParseHostnameError};
 pub use scratch::{ScratchBacking, ScratchMount, ScratchUnmount};
 

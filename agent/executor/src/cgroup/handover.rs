@@ -6,21 +6,16 @@ use std::path::PathBuf;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::Cgroup;
-use super::legacy::Legacy;
+use super::{Cgroup, hierarchies};
 
-/// Where the cgroup of a container is.
+/// Where the cgroup of a container is: its path below the mount point of each hierarchy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct CgroupPlace {
-    path: PathBuf,
-    /// Controllers of version 1 and where they have it.
-    legacy: Vec<(Vec<String>, PathBuf)>,
-}
+pub(crate) struct CgroupPlace(PathBuf);
 
 impl Cgroup {
     /// Where it is, for [`take_over`](Self::take_over).
     pub(crate) fn place(&self) -> CgroupPlace {
-        CgroupPlace { path: self.path.clone(), legacy: self.legacy.iter().map(Legacy::place).collect() }
+        CgroupPlace(self.relative.clone())
     }
 
     /// Leaves it to another process: dropping it ends nothing.
@@ -29,14 +24,15 @@ impl Cgroup {
     }
 
     /// Takes over what another process has made. `None` when it is gone. Dropping it ends nothing.
-    pub(crate) fn take_over(place: &CgroupPlace) -> io::Result<Option<Self>> {
+    pub(crate) fn take_over(CgroupPlace(relative): &CgroupPlace) -> io::Result<Option<Self>> {
+        let hierarchies = hierarchies::get()?;
+        let path = hierarchies.unified.join(relative);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match rustix::fs::open(&place.path, flags, Mode::empty()) {
+        let directory = match rustix::fs::open(&path, flags, Mode::empty()) {
             Ok(directory) => directory,
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
-        let legacy = place.legacy.iter().cloned().map(Legacy::at).collect();
-        Ok(Some(Self { path: place.path.clone(), directory, legacy, released: true }))
+        Ok(Some(Self { hierarchies, relative: relative.clone(), path, directory, released: true }))
     }
 }

@@ -1,7 +1,8 @@
 //! Control groups, version 1: the controllers that a developer's machine has there, which version 2 then lacks.
 //!
-//! The measured guest has none of this. A container's processes are born in its cgroup of version 2 and are moved into
-//! these before they execute a program.
+//! The measured guest has none of this. A container has a directory in a hierarchy from when it is limited there, not
+//! before: its processes are born in its cgroup of version 2 and have to be moved into each of these, which makes the
+//! kernel wait for all its processors.
 
 use std::fs;
 use std::io;
@@ -9,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
 
+use super::NESTING_MAX;
+use super::hierarchies::{make_parents, remove_parents, remove_tree};
 use crate::launcher::refuge::unescape;
 
 /// The controllers that containers are measured and limited by.
-const CONTROLLERS: [&str; 5] = ["cpu", "cpuacct", "cpuset", "memory", "pids"];
+const CONTROLLERS: [&str; 8] = ["blkio", "cpu", "cpuacct", "cpuset", "hugetlb", "memory", "pids", "rdma"];
 /// Settings that a cpuset needs before a process can enter it.
 const CPUSET_FILES: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
@@ -38,63 +41,62 @@ pub(super) fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
     mountinfo.lines().filter_map(hierarchy).collect()
 }
 
-/// A container's directory in one hierarchy.
-#[derive(Debug)]
-pub(super) struct Legacy {
-    controllers: Vec<&'static str>,
-    path: PathBuf,
-}
+impl Hierarchy {
+    /// Whether it has a controller.
+    pub(super) fn has(&self, controller: &str) -> bool {
+        self.controllers.contains(&controller)
+    }
 
-impl Legacy {
-    /// Makes the directory `parent/name`. A hierarchy where that fails limits nothing.
-    pub(super) fn create(hierarchy: &Hierarchy, parent: &str, name: &str) -> io::Result<Self> {
-        let Hierarchy { controllers, mount } = hierarchy.clone();
-        let parent = mount.join(parent);
-        let path = parent.join(name);
-        for (directory, above) in [(&parent, &mount), (&path, &parent)] {
-            match fs::create_dir(directory) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            if controllers.contains(&"cpuset") {
-                for file in CPUSET_FILES {
-                    fs::write(directory.join(file), fs::read(above.join(file))?)?;
-                }
+    /// The directory of the container at `relative`, if it was made.
+    pub(super) fn directory(&self, relative: &Path) -> Option<PathBuf> {
+        Some(self.mount.join(relative)).filter(|path| path.exists())
+    }
+
+    /// Makes the directory of the container at `relative`.
+    pub(super) fn make(&self, relative: &Path) -> io::Result<PathBuf> {
+        let path = self.mount.join(relative);
+        let made = make_parents(&self.mount, relative, |directory| self.prepare(directory)).and_then(|()| {
+            fs::create_dir(&path)?;
+            self.prepare(&path).inspect_err(|_| drop(fs::remove_dir(&path)))
+        });
+        match made {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                remove_parents(&self.mount, relative);
+                Err(error)
             }
         }
-        Ok(Self { controllers, path })
     }
 
-    /// Where it is and what it controls, for [`at`](Self::at).
-    #[cfg(feature = "handover")]
-    pub(super) fn place(&self) -> (Vec<String>, PathBuf) {
-        (self.controllers.iter().map(ToString::to_string).collect(), self.path.clone())
+    /// Gives a cpuset what the one above it has, without which no process can enter it.
+    fn prepare(&self, directory: &Path) -> io::Result<()> {
+        if !self.has("cpuset") || directory == self.mount {
+            return Ok(());
+        }
+        for file in CPUSET_FILES {
+            if fs::read_to_string(directory.join(file))?.trim().is_empty() {
+                let above = directory.parent().ok_or(io::ErrorKind::NotFound)?;
+                fs::write(directory.join(file), fs::read(above.join(file))?)?;
+            }
+        }
+        Ok(())
     }
 
-    /// One that another process has made.
-    #[cfg(feature = "handover")]
-    pub(super) fn at((controllers, path): (Vec<String>, PathBuf)) -> Self {
-        let controllers =
-            CONTROLLERS.into_iter().filter(|known| controllers.iter().any(|name| name == known));
-        Self { controllers: controllers.collect(), path }
+    /// Removes the directory of the container at `relative`, which has no process any more.
+    pub(super) fn remove(&self, relative: &Path) -> io::Result<()> {
+        if let Some(path) = self.directory(relative) {
+            crate::retry::release(|| remove_tree(&path, NESTING_MAX))?;
+            remove_parents(&self.mount, relative);
+        }
+        Ok(())
     }
+}
 
-    /// Its directory, if it has the controller.
-    pub(super) fn directory(&self, controller: &str) -> Option<&Path> {
-        self.controllers.contains(&controller).then_some(self.path.as_path())
-    }
-
-    /// Moves a process here.
-    pub(super) fn attach(&self, pid: Pid) -> io::Result<()> {
-        fs::write(self.path.join("cgroup.procs"), pid.as_raw_nonzero().to_string())
-    }
-
-    /// Removes the directory, which has no process any more.
-    pub(super) fn remove(&self) -> io::Result<()> {
-        crate::retry::release(|| match fs::remove_dir(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        })
+/// Moves a process into a directory. One that has ended needs none.
+pub(super) fn attach(directory: &Path, pid: Pid) -> io::Result<()> {
+    match fs::write(directory.join("cgroup.procs"), pid.as_raw_nonzero().to_string()) {
+        Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(()),
+        other => other,
     }
 }
 

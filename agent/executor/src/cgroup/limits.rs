@@ -1,40 +1,81 @@
 //! Limits of a container.
 
+mod file;
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use policy_engine::request::Resources;
+use policy_engine::request::{Resources, UnifiedFile};
 
-use super::Cgroup;
+use self::file::Undo;
+use self::settings::{Absent, Place, Setting, Write};
 
 /// A resource that can be limited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
-    /// Memory, and with it swap.
+    /// Memory.
     Memory,
+    /// What memory the container keeps.
+    MemoryReservation,
+    /// Memory and swap together.
+    Swap,
+    /// How readily memory is swapped out.
+    Swappiness,
+    /// That nothing is killed for want of memory.
+    OomKiller,
     /// CPU time per period.
     CpuQuota,
+    /// Quota that may be used later.
+    CpuBurst,
+    /// CPU time of real-time processes.
+    CpuRealtime,
     /// The share of the CPU against others.
     CpuWeight,
+    /// That the container runs only when nobody else wants to.
+    CpuIdle,
     /// The number of processes.
     Pids,
     /// The CPUs that may be used.
     Cpus,
     /// The memory nodes that may be used.
     MemoryNodes,
+    /// The share of block devices against others.
+    IoWeight,
+    /// Reads and writes of a block device per second.
+    IoRate,
+    /// Huge pages.
+    Hugepages,
+    /// Devices for remote direct memory access.
+    Rdma,
+    /// A file of version 2.
+    Unified(UnifiedFile),
 }
 
 impl fmt::Display for Limit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Memory => "memory",
+            Self::MemoryReservation => "memory reservation",
+            Self::Swap => "swap",
+            Self::Swappiness => "swappiness",
+            Self::OomKiller => "oom killer",
             Self::CpuQuota => "cpu quota",
+            Self::CpuBurst => "cpu burst",
+            Self::CpuRealtime => "cpu realtime",
             Self::CpuWeight => "cpu weight",
+            Self::CpuIdle => "cpu idle",
             Self::Pids => "pids",
             Self::Cpus => "cpus",
             Self::MemoryNodes => "memory nodes",
+            Self::IoWeight => "io weight",
+            Self::IoRate => "io rate",
+            Self::Hugepages => "hugepages",
+            Self::Rdma => "rdma",
+            Self::Unified(file) => file.as_str(),
         })
     }
 }
@@ -48,121 +89,120 @@ pub(crate) struct NotSet {
     pub(crate) undone: bool,
 }
 
-/// What to write for one limit.
-#[derive(Debug, PartialEq, Eq)]
-struct Setting {
-    limit: Limit,
-    unified: (&'static str, String),
-    /// The controller, and in order what to write.
-    legacy: (&'static str, Vec<(&'static str, String)>),
+/// Where a controller has a container's directory.
+pub(super) trait Directories {
+    /// The directory of version 2.
+    fn unified(&self) -> PathBuf;
+
+    /// The directory of a controller of version 1; `None` where it is not in version 1.
+    fn legacy(&self, controller: &str) -> io::Result<Option<PathBuf>>;
+}
+
+/// Controllers that are not given to every container, and that these limits need.
+pub(super) fn rare_controllers(resources: &Resources) -> Vec<&'static str> {
+    let in_unified = |controller: &str| {
+        resources.unified.iter().any(|setting| setting.file.as_str().split('.').next() == Some(controller))
+    };
+    let needed =
+        [("hugetlb", !resources.hugepages.is_empty()), ("rdma", !resources.rdma.is_empty()), ("misc", false)];
+    let needed = needed.into_iter().filter(|(name, named)| *named || in_unified(name));
+    needed.map(|(name, _)| name).collect()
 }
 
 /// Sets the limits, all or none, and tells which of them this kernel does not have.
-pub(super) fn set(cgroup: &Cgroup, resources: &Resources) -> Result<Vec<Limit>, NotSet> {
+pub(super) fn set(directories: &impl Directories, resources: &Resources) -> Result<Vec<Limit>, NotSet> {
+    let untouched = |(limit, source)| NotSet { limit, source, undone: true };
+    refuse_too_low(directories, resources).map_err(untouched)?;
     let mut unenforced = Vec::new();
-    let mut former: Vec<(PathBuf, String)> = Vec::new();
-    for setting in settings(resources) {
-        match set_one(cgroup, &setting, &mut former) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => unenforced.push(setting.limit),
-            Err(source) => {
-                let undone = former.iter().rev().all(|(file, value)| overwrite(file, value).is_ok());
-                return Err(NotSet { limit: setting.limit, source, undone });
+    let mut steps = Vec::new();
+    for setting in settings::compile(resources).map_err(untouched)? {
+        let place =
+            place(directories, &setting).map_err(|error| untouched((setting.limit.clone(), error)))?;
+        match (place, setting.absent) {
+            (Some((directory, writes)), _) => {
+                steps.extend(writes.into_iter().map(|write| Step {
+                    limit: setting.limit.clone(),
+                    file: directory.join(write.file.as_ref()),
+                    write,
+                }));
+            }
+            (None, Absent::Named) if unenforced.contains(&setting.limit) => {}
+            (None, Absent::Named) => unenforced.push(setting.limit),
+            (None, Absent::Ignored) => {}
+            (None, Absent::Refused) => {
+                return Err(untouched((setting.limit, io::ErrorKind::NotFound.into())));
             }
         }
     }
-    Ok(unenforced)
-}
-
-/// Sets one limit, where its controller is; each value that is replaced goes into `former`.
-fn set_one(cgroup: &Cgroup, setting: &Setting, former: &mut Vec<(PathBuf, String)>) -> io::Result<()> {
-    let mut replace = |directory: &Path, file: &str, value: &str| {
-        let file = directory.join(file);
-        let old = fs::read_to_string(&file)?.trim_end().to_owned();
-        overwrite(&file, &value.replace(KEPT, old.split(' ').next().unwrap_or("max")))?;
-        former.push((file, old));
-        Ok(())
-    };
-    let (file, value) = &setting.unified;
-    match (replace(&cgroup.path, file, value), cgroup.legacy(setting.legacy.0)) {
-        (Err(error), Some(directory)) if io::Error::kind(&error) == io::ErrorKind::NotFound => {
-            setting.legacy.1.iter().try_for_each(|(file, value)| replace(directory, file, value))
-        }
-        (result, _) => result,
-    }
-}
-
-fn overwrite(file: &Path, value: &str) -> io::Result<()> {
-    io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(file)?, value.as_bytes())
-}
-
-/// Stands for the first word of what a file has.
-const KEPT: &str = "<kept>";
-
-fn settings(resources: &Resources) -> Vec<Setting> {
-    let mut settings = Vec::new();
-    let mut add = |limit, unified, controller, legacy| {
-        settings.push(Setting { limit, unified, legacy: (controller, legacy) });
-    };
-    if let Some(bytes) = resources.memory_limit_bytes {
-        let value = bytes.to_string();
-        add(Limit::Memory, ("memory.max", value.clone()), "memory", vec![("memory.limit_in_bytes", value)]);
-    }
-    if resources.cpu_quota_us.is_some() || resources.cpu_period_us.is_some() {
-        let quota = resources.cpu_quota_us.map(|quota| quota.to_string());
-        let period = resources.cpu_period_us.map(|period| period.to_string());
-        // A period that is not given stays.
-        let words = [Some(quota.clone().unwrap_or(KEPT.to_owned())), period.clone()];
-        let unified = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        let legacy = [("cpu.cfs_period_us", period), ("cpu.cfs_quota_us", quota)];
-        let legacy = legacy.into_iter().filter_map(|(file, value)| Some((file, value?))).collect();
-        add(Limit::CpuQuota, ("cpu.max", unified), "cpu", legacy);
-    }
-    if let Some(shares) = resources.cpu_shares {
-        let legacy = vec![("cpu.shares", shares.to_string())];
-        add(Limit::CpuWeight, ("cpu.weight", weight(shares).to_string()), "cpu", legacy);
-    }
-    if let Some(limit) = resources.pids_limit {
-        let value = limit.to_string();
-        add(Limit::Pids, ("pids.max", value.clone()), "pids", vec![("pids.max", value)]);
-    }
-    let sets = [
-        (Limit::Cpus, "cpuset.cpus", &resources.cpus),
-        (Limit::MemoryNodes, "cpuset.mems", &resources.memory_nodes),
-    ];
-    for (limit, file, set) in sets {
-        if let Some(set) = set {
-            let value = set.to_string();
-            add(limit, (file, value.clone()), "cpuset", vec![(file, value)]);
+    let mut done = Vec::new();
+    match write_all(steps, &mut done) {
+        Ok(()) => Ok(unenforced),
+        Err((limit, source)) => {
+            // All of them, also when one fails.
+            let failed = done.into_iter().rev().filter_map(|undo| undo.carry_out().err()).count();
+            Err(NotSet { limit, source, undone: failed == 0 })
         }
     }
-    settings
 }
 
-/// The weight (1 to 10,000) for shares of version 1 (2 to 262,144): the linear map that runc has made customary.
-fn weight(shares: u64) -> u64 {
-    let above = shares.clamp(2, 262_144).saturating_sub(2);
-    above.saturating_mul(9999).checked_div(262_142).unwrap_or_default().saturating_add(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_map_to_weights() {
-        assert_eq!([0, 2, 1024, 262_144, u64::MAX].map(weight), [1, 1, 39, 10_000, 10_000]);
+/// Refuses limits below what is in use, where they were asked for with that condition: version 2 would kill for them.
+fn refuse_too_low(directories: &impl Directories, resources: &Resources) -> Result<(), (Limit, io::Error)> {
+    let memory = &resources.memory;
+    let current = directories.unified().join("memory.current");
+    let used = std::fs::read_to_string(current).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let Some(used) = used.filter(|_| memory.check_before_update) else { return Ok(()) };
+    for (limit, maximum) in [(Limit::Memory, memory.limit_bytes), (Limit::Swap, memory.with_swap_bytes)] {
+        if maximum.and_then(policy_engine::request::Maximum::limited).is_some_and(|bytes| bytes <= used) {
+            return Err((limit, io::ErrorKind::ResourceBusy.into()));
+        }
     }
+    Ok(())
+}
 
-    #[test]
-    fn what_is_not_limited_is_not_written() {
-        assert_eq!(settings(&Resources::default()), []);
-        let unified = |resources: Resources| {
-            settings(&resources).into_iter().map(|setting| setting.unified).collect::<Vec<_>>()
+/// The first place where the kernel has the files of a setting.
+fn place(directories: &impl Directories, setting: &Setting) -> io::Result<Option<(PathBuf, Vec<Write>)>> {
+    for (place, writes) in &setting.places {
+        let directory = match place {
+            Place::Unified => Some(directories.unified()),
+            Place::Legacy(controller) => directories.legacy(controller)?,
         };
-        let both = Resources { cpu_quota_us: Some(50_000), pids_limit: Some(7), ..Resources::default() };
-        assert_eq!(unified(both), [("cpu.max", "50000".to_owned()), ("pids.max", "7".to_owned())]);
-        let period = Resources { cpu_period_us: Some(20_000), ..Resources::default() };
-        assert_eq!(unified(period), [("cpu.max", "<kept> 20000".to_owned())]);
+        let has_it =
+            |directory: &PathBuf| writes.first().is_some_and(|first| directory.join(&*first.file).exists());
+        if let Some(directory) = directory.filter(has_it) {
+            return Ok(Some((directory, writes.clone())));
+        }
+    }
+    Ok(None)
+}
+
+/// A file to be written.
+struct Step {
+    limit: Limit,
+    file: PathBuf,
+    write: Write,
+}
+
+/// Writes in order. What the kernel finds invalid is tried again after the others, as long as that changes anything: a
+/// limit of version 1 may be no higher than that of memory and swap together, whichever of them is raised or lowered,
+/// and quotas, periods, bursts and weights depend on each other in such ways, too.
+fn write_all(mut steps: Vec<Step>, done: &mut Vec<Undo>) -> Result<(), (Limit, io::Error)> {
+    loop {
+        let (before, mut invalid) = (steps.len(), Vec::new());
+        let mut first_error = None;
+        for step in steps {
+            match step.write.carry_out(&step.file, done) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    first_error.get_or_insert((step.limit.clone(), error));
+                    invalid.push(step);
+                }
+                Err(error) => return Err((step.limit, error)),
+            }
+        }
+        match first_error {
+            None => return Ok(()),
+            Some(error) if invalid.len() == before => return Err(error),
+            Some(_) => steps = invalid,
+        }
     }
 }

@@ -6,13 +6,14 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
-use super::legacy::Hierarchy;
-use super::{NESTING_MAX, remove_tree};
+use super::NESTING_MAX;
+use super::hierarchies::{Hierarchies, remove_tree};
+use super::location::{CONTROLLERS, enable};
 
 const PREFIX: &str = "cce-";
 /// Attempts to make the directory and lock it before somebody takes it for one that was left behind.
@@ -27,25 +28,36 @@ struct Parent {
 
 static PARENT: Mutex<Option<Parent>> = Mutex::new(None);
 
-/// The name of this agent's directory in each hierarchy. The first call makes it, below `base` for version 2, and
-/// removes what agents that are gone have left.
-pub(super) fn claim(base: &Path, legacy: &[Hierarchy]) -> io::Result<String> {
+/// This agent's directory in each hierarchy. The first call makes it and removes what agents that are gone have left.
+pub(super) fn claim(hierarchies: &Hierarchies) -> io::Result<PathBuf> {
     let mut parent = PARENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(Parent { name, .. }) = &*parent {
-        return Ok(name.clone());
+        return Ok(PathBuf::from(name));
     }
-    let legacy = legacy.iter().map(|hierarchy| hierarchy.mount.as_path());
+    let base = hierarchies.unified.as_path();
+    let legacy = hierarchies.legacy.iter().map(|hierarchy| hierarchy.mount.as_path());
     for mount in legacy.clone().chain([base]) {
         // What cannot be removed is in nobody's way.
         let _ = remove_abandoned(mount);
     }
     let number = getrandom::u64().map_err(io::Error::other)?;
     let name = format!("{PREFIX}{number:016x}");
-    let mut directories = vec![make(&base.join(&name))?];
+    let path = base.join(&name);
+    let mut directories = vec![make(&path)?];
+    // Attack: a container that may make cgroups of its own makes them so deep that they cannot be removed.
+    fs::write(path.join("cgroup.max.depth"), NESTING_MAX.to_string())?;
+    enable(base, &CONTROLLERS);
+    enable(&path, &CONTROLLERS);
     // Where one cannot be made, no limit holds, and each container says so.
     directories.extend(legacy.filter_map(|mount| make(&mount.join(&name)).ok()));
     *parent = Some(Parent { name: name.clone(), _directories: directories });
-    Ok(name)
+    Ok(PathBuf::from(name))
+}
+
+/// Whether a path below a mount point is that of an agent's directory, or below one.
+pub(super) fn is_of_an_agent(relative: &Path) -> bool {
+    let first = relative.components().next();
+    first.is_some_and(|name| name.as_os_str().as_encoded_bytes().starts_with(PREFIX.as_bytes()))
 }
 
 /// Makes and locks a directory.

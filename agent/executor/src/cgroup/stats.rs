@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::Cgroup;
 
@@ -83,7 +83,7 @@ pub struct IoStats {
 
 /// Reads what there is, of each controller where it is.
 pub(super) fn read(cgroup: &Cgroup) -> Stats {
-    let unified = Files(&cgroup.path);
+    let unified = Files(cgroup.path.clone());
     let legacy = |controller| cgroup.legacy(controller).map(Files);
     let mut cpu = unified.text("cpu.stat").map(|text| cpu(&text)).unwrap_or_default();
     if let Some(files) = legacy("cpu") {
@@ -98,9 +98,9 @@ pub(super) fn read(cgroup: &Cgroup) -> Stats {
 }
 
 /// The files of one directory.
-struct Files<'a>(&'a Path);
+struct Files(PathBuf);
 
-impl Files<'_> {
+impl Files {
     fn text(&self, file: &str) -> Option<String> {
         fs::read_to_string(self.0.join(file)).ok()
     }

@@ -139,6 +139,8 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         sysctls: linux.sysctls.clone(),
         rootfs_propagation: linux.rootfs_propagation,
         personality: linux.personality,
+        device_rules: linux.device_rules.clone(),
+        cgroups_path: linux.cgroups_path.clone(),
         ..LinuxSettings::default()
     };
     if *linux != carried_out {

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use executor::cgroup::{Limit, Stats};
 use executor::container::{Container, ExecError, PauseError, UpdateError};
-use policy_engine::request::{GetProperties, PauseContainer, Resources, ResumeContainer, UpdateContainer};
+use policy_engine::request::{
+    CpuResources, GetProperties, Maximum, PauseContainer, Resources, ResumeContainer, UpdateContainer,
+};
 
 use crate::guest::{Guest, process};
 use crate::lifecycle::signal;
+use crate::limits::memory;
 
 pub(crate) const TESTS: &[crate::Test] = &[
     ("a_paused_container_stands_still_until_it_is_resumed", pause_and_resume),
@@ -121,32 +124,37 @@ fn removed_while_paused() {
 fn update() {
     let guest = Guest::new();
     let mut request = guest.request(&["sleep", "600"]);
-    request.resources = Resources { memory_limit_bytes: Some(64 << 20), ..Resources::default() };
+    request.resources = memory(64 << 20);
     let container = guest.start(request);
     if !container.unenforced_limits().is_empty() {
         println!("skipped: this kernel has no controllers");
         return guest.remove(container);
     }
     assert_eq!(stats(&guest, &container).memory.unwrap().limit_bytes, Some(64 << 20));
-    let resources =
-        Resources { memory_limit_bytes: Some(32 << 20), pids_limit: Some(9), ..Resources::default() };
+    let resources = Resources { pids_limit: Some(Maximum::Limited(9)), ..memory(32 << 20) };
     assert_eq!(change(&guest, &container, resources).unwrap(), []);
     let now = stats(&guest, &container);
     assert_eq!(now.memory.unwrap().limit_bytes, Some(32 << 20));
     assert_eq!(now.pids.unwrap().limit, Some(9));
     // One alone, and the other stays.
     assert_eq!(
-        change(&guest, &container, Resources { pids_limit: Some(5), ..Resources::default() }).unwrap(),
+        change(
+            &guest,
+            &container,
+            Resources { pids_limit: Some(Maximum::Limited(5)), ..Resources::default() }
+        )
+        .unwrap(),
         []
     );
     assert_eq!(stats(&guest, &container).memory.unwrap().limit_bytes, Some(32 << 20));
-    let cpu = Resources {
-        cpu_quota_us: Some(20_000),
-        cpu_period_us: Some(50_000),
-        cpu_shares: Some(512),
+    let cpu = CpuResources {
+        quota_us: Some(Maximum::Limited(20_000)),
+        period_us: Some(50_000),
+        shares: Some(512),
         cpus: Some("0".parse().unwrap()),
-        ..Resources::default()
+        ..CpuResources::default()
     };
+    let cpu = Resources { cpu, ..Resources::default() };
     assert_eq!(change(&guest, &container, cpu).unwrap(), []);
     let allowed = fs::read_to_string(format!("/proc/{}/status", container.init().pid())).unwrap();
     assert!(allowed.contains("Cpus_allowed_list:\t0\n"), "{allowed}");
@@ -156,13 +164,10 @@ fn update() {
 fn failed_update() {
     let guest = Guest::new();
     let mut request = guest.request(&["sleep", "600"]);
-    request.resources = Resources { memory_limit_bytes: Some(64 << 20), ..Resources::default() };
+    request.resources = memory(64 << 20);
     let container = guest.start(request);
-    let resources = Resources {
-        memory_limit_bytes: Some(32 << 20),
-        cpus: Some("60000".parse().unwrap()),
-        ..Resources::default()
-    };
+    let cpu = CpuResources { cpus: Some("60000".parse().unwrap()), ..CpuResources::default() };
+    let resources = Resources { cpu, ..memory(32 << 20) };
     match change(&guest, &container, resources) {
         Err(UpdateError::Limit { limit: Limit::Cpus, .. }) => {
             assert_eq!(stats(&guest, &container).memory.unwrap().limit_bytes, Some(64 << 20));
@@ -179,7 +184,7 @@ fn failed_update() {
 fn pids() {
     let guest = Guest::new();
     let mut request = guest.request(&["sleep", "600"]);
-    request.resources = Resources { pids_limit: Some(3), ..Resources::default() };
+    request.resources = Resources { pids_limit: Some(Maximum::Limited(3)), ..Resources::default() };
     let container = guest.start(request);
     if !container.unenforced_limits().is_empty() {
         println!("skipped: this kernel has no controllers");
@@ -196,7 +201,7 @@ fn pids() {
 fn oom() {
     let guest = Guest::new();
     let mut request = guest.request(&["sh", "-c", "read line; dd if=/dev/zero of=/dev/null bs=200M count=1"]);
-    request.resources = Resources { memory_limit_bytes: Some(32 << 20), ..Resources::default() };
+    request.resources = memory(32 << 20);
     let container = guest.start(request);
     if !container.unenforced_limits().is_empty() {
         println!("skipped: this kernel has no controllers");

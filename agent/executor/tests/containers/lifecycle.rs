@@ -3,7 +3,9 @@
 use std::fs;
 
 use executor::container::{CreateError, ExecError, RemoveError, SpawnError, StartContainerError, Step};
-use policy_engine::request::{GetProperties, Resources, ShutdownContainer, Signal, SignalContainerProcess};
+use policy_engine::request::{
+    GetProperties, Maximum, Resources, ShutdownContainer, Signal, SignalContainerProcess,
+};
 
 use crate::guest::{Guest, chain, process};
 
@@ -270,7 +272,7 @@ fn limits() {
     let guest = Guest::new();
     let mut request = guest.request(&["true"]);
     request.resources =
-        Resources { pids_limit: Some(64), memory_limit_bytes: Some(64 << 20), ..Resources::default() };
+        Resources { pids_limit: Some(Maximum::Limited(64)), ..crate::limits::memory(64 << 20) };
     let container = guest.start(request);
     let missing = container.unenforced_limits().len();
     let stats = container

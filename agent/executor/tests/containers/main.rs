@@ -19,6 +19,7 @@ mod exchange;
 mod guest;
 mod isolation;
 mod lifecycle;
+mod limits;
 mod mounts;
 mod mounts_as_asked;
 mod namespaces;
@@ -54,6 +55,7 @@ fn main() {
         trials(&[
             lifecycle::TESTS,
             control::TESTS,
+            limits::TESTS,
             streams::TESTS,
             isolation::TESTS,
             mounts::TESTS,

@@ -9,8 +9,9 @@ use oci_spec::runtime::{
     LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain, LinuxTimeOffset, Spec,
 };
 use policy_engine::request::linux::{
-    DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Hook, Hooks, IdMapping, IdMappings, LinuxSettings,
-    MountSet, Namespace, Namespaces, Personality, Propagation, Sysctl, TimeOffset, TimeOffsets,
+    CgroupsPath, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Hook, Hooks, IdMapping, IdMappings,
+    LinuxSettings, MountSet, Namespace, Namespaces, Personality, Propagation, Sysctl, TimeOffset,
+    TimeOffsets,
 };
 
 /// Permission bits of a device node that names none.
@@ -190,8 +191,9 @@ fn personality(asked: &LinuxPersonality) -> anyhow::Result<Personality> {
     })
 }
 
-fn cgroups_path(asked: Option<&Path>) -> anyhow::Result<Option<policy_engine::GuestPath>> {
-    asked.filter(|path| !path.as_os_str().is_empty()).map(super::path).transpose()
+fn cgroups_path(asked: Option<&Path>) -> anyhow::Result<Option<CgroupsPath>> {
+    let asked = asked.filter(|path| !path.as_os_str().is_empty());
+    asked.map(|path| Ok(path.to_str().context("not UTF-8")?.parse()?)).transpose()
 }
 
 fn hooks(spec: &Spec) -> anyhow::Result<Hooks> {

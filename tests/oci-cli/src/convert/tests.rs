@@ -1,3 +1,4 @@
+use policy_engine::request::Maximum;
 use policy_engine::request::linux::{DeviceKind, Namespace};
 use serde_json::{Value as Json, json};
 
@@ -23,7 +24,8 @@ fn config() -> Json {
                     {"allow": false, "access": "rwm"},
                     {"allow": true, "type": "c", "major": 10, "minor": -1, "access": "rw"},
                 ],
-                "memory": {"limit": 4096}, "pids": {"limit": -1},
+                "memory": {"limit": 4096, "kernel": 1}, "pids": {"limit": -1},
+                "unified": {"memory.high": "1", "cpu.weight": "2"},
             },
         },
     })
@@ -48,6 +50,11 @@ fn a_configuration_becomes_a_request() {
     // That all is denied which no rule allows goes without saying.
     let [rule] = request.linux.device_rules.as_slice() else { panic!("one rule") };
     assert_eq!((rule.allow, rule.kind, rule.minor), (true, Some(DeviceKind::Character), None));
+    let resources = &request.resources;
+    assert_eq!(resources.memory.limit_bytes, Some(Maximum::Limited(4096)));
+    assert_eq!(resources.pids_limit, Some(Maximum::Unlimited));
+    let files: Vec<_> = resources.unified.iter().map(|setting| setting.file.as_str()).collect();
+    assert_eq!(files, ["cpu.weight", "memory.high"]);
 }
 
 #[test]
@@ -60,7 +67,11 @@ fn what_is_not_supported_is_named() {
     assert!(refused("/linux", json!({"intelRdt": {}})).contains("linux.intelRdt"));
     assert!(refused("/linux/namespaces", json!([{"type": "pid"}, {"type": "pid"}])).contains("two of type"));
     assert!(refused("/mounts", json!([{"destination": "/a/../b", "type": "tmpfs"}])).contains(".."));
-    assert!(refused("/linux", json!({"resources": {"rdma": {"mlx5_1": {}}}})).contains("rdma"));
+    let resources = |section: Json| refused("/linux", json!({ "resources": section }));
+    assert!(resources(json!({"network": {"classID": 5}})).contains("network"));
+    assert!(resources(json!({"unified": {"cgroup.procs": "1"}})).contains("cgroup.procs"));
+    assert!(resources(json!({"hugepageLimits": [{"pageSize": "2M", "limit": 1}]})).contains("hugepage"));
+    assert!(refused("/linux", json!({"cgroupsPath": "system.slice:docker:1"})).contains("cgroupsPath"));
     assert!(refused("/linux", json!({"rootfsPropagation": "odd"})).contains("rootfsPropagation"));
     assert!(refused("/linux", json!({"timeOffsets": {"odd": {}}})).contains("odd"));
 }
