@@ -20,10 +20,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const BUSYBOX: &str = "/bin/busybox";
-const APPLETS: [&str; 28] = [
-    "cat", "chroot", "dd", "echo", "env", "false", "head", "hostname", "id", "kill", "ln", "ls", "mkdir",
-    "mknod", "mount", "nsenter", "ps", "pwd", "readlink", "sh", "sleep", "stat", "stty", "test", "touch",
-    "true", "tty", "umount",
+const APPLETS: [&str; 31] = [
+    "cat", "chroot", "dd", "echo", "env", "false", "find", "grep", "head", "hostname", "id", "kill", "ln",
+    "ls", "mkdir", "mknod", "mount", "nsenter", "ps", "pwd", "readlink", "sh", "sleep", "stat", "stty",
+    "test", "touch", "true", "tty", "umount", "unshare",
 ];
 
 static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
@@ -241,6 +241,14 @@ pub(crate) fn process(args: &[&str]) -> ProcessSpec {
         terminal: None,
         oom_score_adj: None,
         settings: ProcessSettings::default(),
+    }
+}
+
+/// Gives a process one capability more.
+pub(crate) fn grant(process: &mut ProcessSpec, capability: &str) {
+    let sets = &mut process.capabilities;
+    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+        set.push(capability.to_owned());
     }
 }
 

@@ -16,6 +16,7 @@
 mod control;
 mod death;
 mod exchange;
+mod forged;
 mod guest;
 mod isolation;
 mod lifecycle;
@@ -24,6 +25,7 @@ mod mounts;
 mod mounts_as_asked;
 mod namespaces;
 mod process;
+mod rights;
 mod seccomp;
 mod streams;
 
@@ -58,6 +60,8 @@ fn main() {
             limits::TESTS,
             streams::TESTS,
             isolation::TESTS,
+            forged::TESTS,
+            rights::TESTS,
             mounts::TESTS,
             namespaces::TESTS,
             seccomp::TESTS,
