@@ -13,8 +13,10 @@ mod devices;
 mod exec;
 #[cfg(feature = "handover")]
 pub mod handover;
+mod mappings;
 mod mounts;
 mod namespaces;
+mod outside;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod report;
@@ -39,12 +41,16 @@ pub use self::compile::PlanError;
 pub use self::control::{PauseError, UpdateError};
 pub use self::devices::DeviceError;
 pub use self::exec::ExecError;
+pub use self::mappings::MappingError;
 pub use self::mounts::MountError;
 pub use self::namespaces::NamespaceError;
+use self::namespaces::Users;
+use self::outside::FromOutside;
 use self::plan::{MountKind, Plan};
 pub use self::process::{ExitCode, Process};
 pub use self::report::Step;
 pub use self::seccomp::SeccompError;
+use self::setup::outside::MadeOutside;
 pub use self::signal::SignalError;
 pub use self::spawn::{BeforePivot, SpawnError};
 use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
@@ -98,6 +104,9 @@ pub enum CreateError {
         #[source]
         source: io::Error,
     },
+    /// What its user namespace has no right to make could not be made for it.
+    #[error("file systems and devices for the user namespace cannot be made")]
+    Outside(#[source] io::Error),
     /// It has no cgroup.
     #[error("the container has no cgroup")]
     Cgroup(#[source] CgroupError),
@@ -221,8 +230,9 @@ fn make(
     rootfs: BorrowedFd<'_>,
     options: &CreateOptions,
 ) -> Result<Made, Unmade> {
-    let process =
+    let mut process =
         compile::process(&request.process, &options.extra_env, request).map_err(CreateError::Plan)?;
+    let outside = FromOutside::take(&mut process, &request.linux.namespaces, true);
     let Compiled { plan: root, joined, sources } =
         compile::root(request, options).map_err(CreateError::Plan)?;
     let mut descriptors = Vec::new();
@@ -230,6 +240,9 @@ fn make(
         let path = || namespace.path.clone();
         let opened = namespaces::open(namespace);
         descriptors.push(opened.map_err(|source| CreateError::Namespace { path: path(), source })?);
+    }
+    if root.namespaces.users == Users::New {
+        descriptors.extend(MadeOutside::make(&root).map_err(CreateError::Outside)?.into_descriptors());
     }
     if !root.namespaces.joins_mounts() {
         descriptors.push(
@@ -247,7 +260,8 @@ fn make(
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
     let plan = Plan::Init(Box::new(root), process);
-    match spawn(launcher, &plan, &cgroup, &descriptors, access, options.before_pivot.as_ref()) {
+    let before_pivot = options.before_pivot.as_ref();
+    match spawn(launcher, &plan, &cgroup, &descriptors, access, before_pivot, outside.as_ref()) {
         Ok((init, gate)) => Ok(Made { init, gate, cgroup, unenforced }),
         Err(Failed { error, remnant }) => {
             let undone = cgroup.kill().and_then(|()| remnant.end()).and_then(|()| cgroup.remove()).is_ok();

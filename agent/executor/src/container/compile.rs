@@ -161,6 +161,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         Mounts::default()
     };
     let devices = devices::compile(&linux.devices, &mounts, linux.mounts)
+        .and_then(|devices| devices::map_owners(devices, &linux.namespaces))
         .map_err(|(path, source)| PlanError::Device { path, source })?;
     let own_paths = own_files && !request.privileged && linux.mounts == MountSet::Confined;
     let paths = |own: &[&str], asked: &[policy_engine::GuestPath]| {
@@ -207,6 +208,7 @@ pub(super) fn process(
     if spec.oom_score_adj.is_some_and(|score| !(-1000..=1000).contains(&score)) {
         return Err(PlanError::OomScore);
     }
+    namespaces::check_process(&container.linux.namespaces, spec).map_err(PlanError::Namespace)?;
     let rlimit = |limit: &policy_engine::request::Rlimit| {
         let kind = rlimit_kind(&limit.kind).ok_or_else(|| PlanError::Rlimit { kind: limit.kind.clone() })?;
         let value = |value: u64| (value != u64::MAX).then_some(value);
@@ -229,6 +231,7 @@ pub(super) fn process(
             ambient: capability_bits(&spec.capabilities.ambient)?,
         },
         no_new_privileges: spec.no_new_privileges,
+        in_user_namespace: false,
         rlimits: spec.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         terminal: spec
             .terminal

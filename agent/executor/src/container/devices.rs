@@ -1,7 +1,8 @@
 //! Turns the device nodes of a request into a plan.
 
-use policy_engine::request::linux::{DeviceKind, DeviceNode, MountSet};
+use policy_engine::request::linux::{DeviceKind, DeviceNode, IdMappings, MountSet, Namespace, Namespaces};
 
+use super::mappings;
 use super::mounts::Mounts;
 use super::plan::{DeviceNodePlan, DevicesPlan, MountKind, NodeKind};
 use crate::cgroup::devices::DEFAULT_NODES;
@@ -33,6 +34,9 @@ pub enum DeviceError {
     /// More than permissions.
     #[error("the mode of a device node has at most the bits 0777")]
     Mode,
+    /// An owner whom the container's user namespace does not have.
+    #[error("the owner of the device node is not mapped")]
+    Owner,
     /// Where no device of this container can be opened.
     #[error("device nodes of this container are below /dev")]
     Place,
@@ -77,6 +81,25 @@ pub(super) fn compile(
         .iter()
         .any(|mount| mount.destination == "/dev" && !matches!(mount.what, MountKind::Changes { .. }));
     Ok(DevicesPlan { dev, dev_of_rootfs, elsewhere })
+}
+
+/// Names the owners of nodes by the guest's ids, where the nodes are made outside of a user namespace. In a joined one
+/// whose ids are not said they are nobody's.
+pub(super) fn map_owners(
+    mut plan: DevicesPlan,
+    namespaces: &Namespaces,
+) -> Result<DevicesPlan, (String, DeviceError)> {
+    if namespaces.user == Namespace::Guest {
+        return Ok(plan);
+    }
+    let ids = &namespaces.id_mappings;
+    let unknown = *ids == IdMappings::default();
+    for node in plan.dev.iter_mut().chain(&mut plan.elsewhere).filter(|node| node.kind != NodeKind::Fifo) {
+        let owner = mappings::to_guest(&ids.uids, node.uid).zip(mappings::to_guest(&ids.gids, node.gid));
+        let owner = owner.or(unknown.then_some((0, 0)));
+        (node.uid, node.gid) = owner.ok_or_else(|| (node.path.clone(), DeviceError::Owner))?;
+    }
+    Ok(plan)
 }
 
 fn default_node((name, major, minor): &(&str, u32, u32)) -> DeviceNodePlan {

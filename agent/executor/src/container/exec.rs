@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use policy_engine::Permit;
 use policy_engine::request::ExecInContainer;
 
+use super::outside::FromOutside;
 use super::plan::Plan;
 use super::spawn::{Failed, Remnant, execute, spawn};
 use super::{Container, Life, PlanError, Process, SpawnError, compile, namespaces};
@@ -119,11 +120,15 @@ impl Container {
     ) -> Result<Process, Unmade> {
         let allowed = self.request().allow_stdio_access;
         let access = StreamAccess::new(allowed, streams);
-        let plan = compile::process(&request.process, &[], self.request())
+        let mut plan = compile::process(&request.process, &[], self.request())
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
-        let plan = Plan::Exec(namespaces::of_exec(&self.request().linux.namespaces).bits(), plan);
+        let namespaces = &self.request().linux.namespaces;
+        let outside = FromOutside::take(&mut plan, namespaces, false);
+        let plan = Plan::Exec(namespaces::of_exec(namespaces).bits(), plan);
         let descriptors = [self.init.exit().as_fd()];
-        let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access, None) {
+        let outside = outside.as_ref();
+        let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access, None, outside)
+        {
             Ok((process, channel)) => match execute(&channel) {
                 Ok(()) => return Ok(process),
                 Err(error) => (error, Remnant::Child(process.into_exit())),

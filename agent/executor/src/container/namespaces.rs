@@ -8,13 +8,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use policy_engine::GuestPath;
-use policy_engine::request::CreateContainer;
-use policy_engine::request::linux::{IdMappings, Namespace, Namespaces, Propagation, TimeOffsets};
+use policy_engine::request::linux::{
+    IdMappings, Namespace, Namespaces, Propagation, TimeOffset, TimeOffsets,
+};
+use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat2};
 use rustix::io::Errno;
 use rustix::thread::ThreadNameSpaceType as NamespaceKinds;
 use serde::{Deserialize, Serialize};
 
+use super::mappings::{self, MappingError};
+use super::plan::Virtual;
 use crate::launcher::protocol::Birth;
 use crate::sys::namespace_kind::namespace_kind;
 
@@ -41,22 +45,45 @@ pub enum NamespaceError {
         /// What is named, or set.
         setting: &'static str,
     },
-    /// A user namespace is not made.
-    #[error("user namespaces are not supported")]
-    User,
-    /// A time namespace is not made.
-    #[error("time offsets are not supported")]
-    Time,
+    /// A process of a new user namespace has no right to enter another's mount namespace.
+    #[error("a container with a user namespace of its own has a mount namespace of its own")]
+    MountOfOthers,
+    /// The ids of a user namespace are refused.
+    #[error("the id mappings are refused")]
+    Mapping(#[source] MappingError),
+    /// Only new clocks can be set.
+    #[error("time offsets need a time namespace of the container's own")]
+    TimeOffsets,
+    /// A billion nanoseconds are a second.
+    #[error("a time offset has fewer than 1,000,000,000 nanoseconds")]
+    Nanoseconds,
+}
+
+/// Whose users a container's are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum Users {
+    #[default]
+    Guest,
+    /// Of a namespace that it is born in, whose ids the agent maps.
+    New,
+    /// Of a namespace that it enters.
+    Joined,
 }
 
 /// The namespaces of a container, and what of them the process itself enters and makes. Descriptors: those that it is
 /// born in, then those that it enters. All are `CLONE_NEW*` bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct NamespacePlan {
     born_new: u32,
     born_joined: u32,
     entered: u32,
     made: u32,
+    pub(crate) users: Users,
+    /// What is written to `/proc/<pid>/timens_offsets`, `time_namespaces(7)`; may be empty.
+    pub(crate) time_offsets: String,
+    /// The file systems that show a namespace which does not belong to the container's user namespace: they are made
+    /// outside of that.
+    pub(crate) outside: Vec<Virtual>,
 }
 
 /// A namespace of another, to be opened before the process exists.
@@ -68,7 +95,7 @@ pub(crate) struct JoinedNamespace {
 
 impl NamespacePlan {
     /// Those that the process is born in.
-    pub(crate) fn birth(self) -> Birth {
+    pub(crate) fn birth(&self) -> Birth {
         Birth {
             new: NamespaceKinds::from_bits_retain(self.born_new),
             joined: NamespaceKinds::from_bits_retain(self.born_joined),
@@ -77,23 +104,23 @@ impl NamespacePlan {
 
     /// The kinds that the process enters, in this order: a user namespace last, since it takes the rights to enter
     /// others that do not belong to it.
-    pub(crate) fn entered(self) -> impl Iterator<Item = NamespaceKinds> {
+    pub(crate) fn entered(&self) -> impl Iterator<Item = NamespaceKinds> {
         let kinds = [NamespaceKinds::CONTROL_GROUP, NamespaceKinds::MOUNT, NamespaceKinds::USER];
-        kinds.into_iter().filter(move |kind| self.entered & kind.bits() != 0)
+        kinds.into_iter().filter(|kind| self.entered & kind.bits() != 0)
     }
 
-    /// Whether the process makes one of this kind.
-    pub(crate) fn makes(self, kind: NamespaceKinds) -> bool {
-        self.made & kind.bits() != 0
+    /// The kinds that the process makes.
+    pub(crate) fn made(&self) -> NamespaceKinds {
+        NamespaceKinds::from_bits_retain(self.made)
     }
 
     /// Whether the container has a new one of this kind.
-    pub(crate) fn has_new(self, kind: NamespaceKinds) -> bool {
+    pub(crate) fn has_new(&self, kind: NamespaceKinds) -> bool {
         (self.born_new | self.made) & kind.bits() != 0
     }
 
     /// Whether the container's files are those of a mount namespace that it joins.
-    pub(crate) fn joins_mounts(self) -> bool {
+    pub(crate) fn joins_mounts(&self) -> bool {
         self.entered & NamespaceKinds::MOUNT.bits() != 0
     }
 }
@@ -104,12 +131,28 @@ pub(crate) fn compile(
 ) -> Result<(NamespacePlan, Vec<JoinedNamespace>), NamespaceError> {
     let namespaces = &request.linux.namespaces;
     check(request, namespaces)?;
-    let mut plan = NamespacePlan::default();
+    let users = match namespaces.user {
+        Namespace::Guest => Users::Guest,
+        Namespace::New => Users::New,
+        Namespace::Join(_) => Users::Joined,
+    };
+    let mut plan = NamespacePlan {
+        users,
+        time_offsets: time_offsets(namespaces.time_offsets),
+        outside: outside(users, namespaces),
+        ..NamespacePlan::default()
+    };
+    // What is to belong to a joined user namespace is made in it. For a pid namespace that would take another process:
+    // it belongs to the guest.
+    let born = match users {
+        Users::Guest | Users::New => Birth::NEW,
+        Users::Joined => NamespaceKinds::PROCESS_ID,
+    };
     let mut joined = Vec::new();
     for (kind, namespace) in kinds(namespaces) {
         let by_launcher = Birth::JOINED.contains(&kind);
         match namespace {
-            Namespace::New if Birth::NEW.contains(kind) => plan.born_new |= kind.bits(),
+            Namespace::New if born.contains(kind) => plan.born_new |= kind.bits(),
             Namespace::New => plan.made |= kind.bits(),
             Namespace::Guest => {}
             Namespace::Join(path) => {
@@ -142,11 +185,16 @@ fn check(request: &CreateContainer, namespaces: &Namespaces) -> Result<(), Names
         Namespace::Guest => return Err(NamespaceError::GuestMount),
         Namespace::Join(_) => check_joined_mount(request)?,
     }
-    if namespaces.user != Namespace::Guest || namespaces.id_mappings != IdMappings::default() {
-        return Err(NamespaceError::User);
+    check_users(namespaces).map_err(NamespaceError::Mapping)?;
+    if namespaces.user == Namespace::New && namespaces.mount != Namespace::New {
+        return Err(NamespaceError::MountOfOthers);
     }
-    if namespaces.time == Namespace::New || namespaces.time_offsets != TimeOffsets::default() {
-        return Err(NamespaceError::Time);
+    let offsets = namespaces.time_offsets;
+    if namespaces.time != Namespace::New && offsets != TimeOffsets::default() {
+        return Err(NamespaceError::TimeOffsets);
+    }
+    if [offsets.monotonic, offsets.boottime].iter().flatten().any(|offset| offset.nanosecs > 999_999_999) {
+        return Err(NamespaceError::Nanoseconds);
     }
     if namespaces.uts == Namespace::Guest {
         if request.hostname.is_some() {
@@ -157,6 +205,50 @@ fn check(request: &CreateContainer, namespaces: &Namespaces) -> Result<(), Names
         }
     }
     Ok(())
+}
+
+/// Those of a joined user namespace are as its maker mapped them; whoever knows them may say so.
+fn check_users(namespaces: &Namespaces) -> Result<(), MappingError> {
+    match (&namespaces.user, namespaces.id_mappings == IdMappings::default()) {
+        (Namespace::Guest | Namespace::Join(_), true) => Ok(()),
+        (Namespace::Guest, false) => Err(MappingError::NoNamespace),
+        (Namespace::New | Namespace::Join(_), _) => mappings::check(&namespaces.id_mappings),
+    }
+}
+
+/// Checks that a process can be whom it is to be in the user namespace of its container.
+pub(crate) fn check_process(namespaces: &Namespaces, process: &ProcessSpec) -> Result<(), NamespaceError> {
+    if namespaces.id_mappings == IdMappings::default() {
+        return Ok(());
+    }
+    mappings::check_process(&namespaces.id_mappings, process).map_err(NamespaceError::Mapping)
+}
+
+/// The file systems of a container that its own user namespace has no right to make. Where another's user namespace is
+/// new, only the guest's can be made outside; any other is refused by the kernel.
+fn outside(users: Users, namespaces: &Namespaces) -> Vec<Virtual> {
+    let made_outside = |namespace: &Namespace, of_user_namespace: bool| match users {
+        Users::Guest => false,
+        Users::New => *namespace == Namespace::Guest,
+        Users::Joined => !(of_user_namespace && *namespace == Namespace::New),
+    };
+    let kinds = [
+        (Virtual::Proc, &namespaces.pid, false),
+        (Virtual::Sysfs, &namespaces.network, true),
+        (Virtual::Mqueue, &namespaces.ipc, true),
+        (Virtual::Cgroup, &namespaces.cgroup, true),
+    ];
+    let kinds = kinds.into_iter().filter(|(_, namespace, of_users)| made_outside(namespace, *of_users));
+    kinds.map(|(kind, ..)| kind).collect()
+}
+
+/// What sets the clocks that differ from the guest's.
+fn time_offsets(offsets: TimeOffsets) -> String {
+    let clocks = [("monotonic", offsets.monotonic), ("boottime", offsets.boottime)];
+    let line = |(clock, offset): (&str, Option<TimeOffset>)| {
+        offset.map(|offset| format!("{clock} {} {}\n", offset.secs, offset.nanosecs))
+    };
+    clocks.into_iter().filter_map(line).collect()
 }
 
 /// What is asked for of files and cannot be had among another's would be left out without a word.
@@ -202,7 +294,7 @@ pub(crate) fn open(namespace: &JoinedNamespace) -> io::Result<OwnedFd> {
     if u32::try_from(fstatfs(&place)?.f_type) != Ok(NSFS_MAGIC) {
         return Err(Errno::INVAL.into());
     }
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let descriptor = openat2(&parent, name, flags, Mode::empty(), resolve)?;
     let same = u32::try_from(fstatfs(&descriptor)?.f_type) == Ok(NSFS_MAGIC)
         && namespace_kind(std::os::fd::AsFd::as_fd(&descriptor))? == namespace.kind;

@@ -179,6 +179,8 @@ pub(crate) struct ProcessPlan {
     pub(crate) umask: u16,
     pub(crate) capabilities: CapabilityBits,
     pub(crate) no_new_privileges: bool,
+    /// Whether what needs the guest's rights is done from outside: streams are the user's, and limits are set later.
+    pub(crate) in_user_namespace: bool,
     pub(crate) rlimits: Vec<RlimitPlan>,
     /// Rows and columns of the terminal, when it has one.
     pub(crate) terminal: Option<(u16, u16)>,

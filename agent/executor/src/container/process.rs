@@ -77,6 +77,17 @@ impl Exit {
         drop(held);
     }
 
+    /// Does something to the child by its number, unless it was collected: that number could be another's then.
+    pub(crate) fn unless_collected<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let held = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = match self.status() {
+            None => act(),
+            Some(_) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        };
+        drop(held);
+        done
+    }
+
     /// Blocks until the child has ended, at most `timeout`, and collects it.
     pub(crate) fn wait_blocking(&self, timeout: Duration) -> io::Result<()> {
         self.wait_ended(timeout)?;

@@ -19,6 +19,12 @@ pub enum Step {
     /// Entering or making namespaces.
     #[error("entering namespaces")]
     Namespaces,
+    /// Making what a user namespace has no right to make.
+    #[error("making file systems and devices outside of the user namespace")]
+    Outside,
+    /// Making a time namespace.
+    #[error("setting the clocks")]
+    Clocks,
     /// Bringing up the loopback interface.
     #[error("bringing up the network")]
     Network,
@@ -146,7 +152,7 @@ pub(crate) enum Report {
     Failed(Failure),
 }
 
-/// The word to go on after [`Report::Mounted`].
+/// The word to go on after [`Report::Mounted`], or when ids are mapped.
 pub(crate) const GO_ON: &[u8] = b"go on";
 /// The word to start.
 pub(crate) const START: &[u8] = b"start";

@@ -11,6 +11,7 @@ mod filter;
 mod identity;
 mod label;
 mod namespaces;
+pub(super) mod outside;
 mod procfs;
 mod program;
 mod root;
@@ -24,7 +25,10 @@ use std::vec::IntoIter;
 use rustix::io::Errno;
 use rustix::thread::ThreadNameSpaceType;
 
+pub(super) use self::identity::resource;
+use self::outside::MadeOutside;
 use self::root::Root;
+use super::namespaces::Users;
 use super::plan::{Plan, ProcessPlan, RootPlan};
 use super::report::{AtStep as _, Failure, GO_ON, Report, START, Step};
 use crate::launcher::channel::Channel;
@@ -69,15 +73,19 @@ fn init(
 ) -> Result<Infallible, Failure> {
     scheduling::begin(&process.settings)?;
     signals::block_none().at(Step::Signals)?;
-    namespaces::enter(plan.namespaces, &mut descriptors)?;
+    if plan.namespaces.users == Users::New {
+        await_word(GO_ON, channel, Step::Identity)?;
+    }
+    let mut outside = namespaces::enter(plan, &mut descriptors)?;
     let own_files = !plan.namespaces.joins_mounts();
     let root = if own_files {
-        new_root(plan, process, &mut descriptors, channel)?
+        new_root(plan, process, &mut descriptors, outside.as_mut(), channel)?
     } else {
         stop_before_pivot(plan, channel)?;
         joined_root()?
     };
-    namespaces::configure(plan)?;
+    namespaces::configure(plan, outside.as_ref())?;
+    drop(outside);
     let streams = terminal::streams(&root, process, descriptors)?;
     if process.terminal.is_some() && own_files {
         terminal::bind_console(&root, &streams).on(Step::Terminal, "/dev/console")?;
@@ -105,15 +113,19 @@ fn new_root(
     plan: &RootPlan,
     process: &ProcessPlan,
     descriptors: &mut IntoIter<OwnedFd>,
+    mut outside: Option<&mut MadeOutside>,
     channel: &Channel,
 ) -> Result<Root, Failure> {
     let tree = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
+    if let Some(outside) = outside.as_deref_mut() {
+        outside.complete(plan).at(Step::Outside)?;
+    }
     let root = Root::attach(tree).at(Step::Root)?;
     for mount in &plan.mounts {
-        filesystem::mount(&root, mount, &plan.devices.dev, descriptors)
+        filesystem::mount(&root, mount, &plan.devices.dev, descriptors, outside.as_deref_mut())
             .on(Step::Mount, &mount.destination)?;
     }
-    devices::populate_root(&root, &plan.devices).at(Step::Devices)?;
+    devices::populate_root(&root, &plan.devices, outside).at(Step::Devices)?;
     stop_before_pivot(plan, channel)?;
     root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
     root.enter_root().at(Step::Pivot)?;
@@ -147,6 +159,9 @@ fn exec(
     let namespaces = ThreadNameSpaceType::from_bits_retain(namespaces);
     rustix::thread::move_into_thread_name_spaces(container.as_fd(), namespaces).at(Step::Namespaces)?;
     drop(container);
+    if namespaces.contains(ThreadNameSpaceType::USER) {
+        namespaces::become_root().at(Step::Identity)?;
+    }
     let root = joined_root()?;
     let streams = terminal::streams(&root, process, descriptors)?;
     let env = program::environment(&root, process);

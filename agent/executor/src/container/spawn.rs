@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
+use super::outside::FromOutside;
 use super::plan::Plan;
 use super::process::{Exit, Process, collect_when_ended};
 use super::report::{Failure, GO_ON, Report, START, Step};
@@ -14,7 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::launcher::channel::Channel;
 use crate::launcher::protocol::{Kind, Order};
 use crate::launcher::{LaunchError, Launcher};
-use crate::stdio::{Prepared, StreamAccess};
+use crate::stdio::{Prepared, Stdio, StreamAccess};
 
 /// How long one step of a new process may take; reading a program from a slow disk is the longest.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -68,6 +69,12 @@ pub enum SpawnError {
     /// What was to be done before it exchanged its root failed.
     #[error("what comes before the exchange of the root failed")]
     Stopped(#[source] io::Error),
+    /// The ids of its user namespace could not be mapped.
+    #[error("the ids of the user namespace could not be mapped")]
+    Mapping(#[source] io::Error),
+    /// Its limits could not be set.
+    #[error("the limits of the process could not be set")]
+    Limits(#[source] io::Error),
     /// It said nothing more, in time or at all: killed, most likely.
     #[error("the process ended while it was set up")]
     Silent(#[source] io::Error),
@@ -134,6 +141,7 @@ pub(super) fn spawn(
     descriptors: &[BorrowedFd<'_>],
     access: StreamAccess<'_>,
     before_pivot: Option<&BeforePivot>,
+    outside: Option<&FromOutside>,
 ) -> Result<(Process, Channel), Failed> {
     // Collecting the child and serving its streams is the reactor's work; this thread may block.
     let runtime = tokio::runtime::Handle::try_current().map_err(SpawnError::Runtime)?;
@@ -143,6 +151,9 @@ pub(super) fn spawn(
         Plan::Exec(_, process) => (Kind::Exec, process),
     };
     let streams = Prepared::new(access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
+    if let Some(outside) = outside {
+        outside.own_streams(&streams.theirs()).map_err(SpawnError::Streams)?;
+    }
     let memory = plan.seal().map_err(SpawnError::Prepare)?;
     let (ours, theirs) = Channel::pair().map_err(SpawnError::Prepare)?;
     ours.set_receive_timeout(REPORT_TIMEOUT).map_err(SpawnError::Prepare)?;
@@ -159,16 +170,36 @@ pub(super) fn spawn(
     registration.add(pid, Arc::downgrade(&exit));
     drop(theirs);
 
-    let adopted = cgroup.adopt(pid).map_err(SpawnError::Prepare);
-    let stopped = |()| collect_when_ended(&exit).map_err(SpawnError::Prepare);
-    let stopped = adopted.and_then(stopped).and_then(|()| match before_pivot {
-        Some(before_pivot) => stop(before_pivot, pid, &ours),
-        None => Ok(()),
-    });
-    match stopped.and_then(|()| follow(&ours, streams)) {
+    match accompany((pid, &exit), cgroup, &ours, streams, before_pivot, outside) {
         Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
         Err(error) => Err(Failed { error, remnant: Remnant::Child(exit) }),
     }
+}
+
+/// Does for a new process what it needs others for, until it has set itself up.
+fn accompany(
+    (pid, exit): (Pid, &Arc<Exit>),
+    cgroup: &Cgroup,
+    channel: &Channel,
+    streams: Prepared,
+    before_pivot: Option<&BeforePivot>,
+    outside: Option<&FromOutside>,
+) -> Result<Stdio, SpawnError> {
+    cgroup.adopt(pid).map_err(SpawnError::Prepare)?;
+    collect_when_ended(exit).map_err(SpawnError::Prepare)?;
+    if let Some(outside) = outside
+        && outside.map_ids(pid, exit).map_err(SpawnError::Mapping)?
+    {
+        channel.send(GO_ON, &[]).map_err(SpawnError::Silent)?;
+    }
+    if let Some(before_pivot) = before_pivot {
+        stop(before_pivot, pid, channel)?;
+    }
+    let stdio = follow(channel, streams)?;
+    if let Some(outside) = outside {
+        outside.limit(pid, exit).map_err(SpawnError::Limits)?;
+    }
+    Ok(stdio)
 }
 
 /// Waits for the report that the process has made and mounted all, does what is to be done then, and lets it go on.
@@ -186,7 +217,7 @@ fn stop(before_pivot: &BeforePivot, pid: Pid, channel: &Channel) -> Result<(), S
 }
 
 /// Waits for the report that the process is set up.
-fn follow(channel: &Channel, streams: Prepared) -> Result<crate::stdio::Stdio, SpawnError> {
+fn follow(channel: &Channel, streams: Prepared) -> Result<Stdio, SpawnError> {
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         Some((Report::Ready, master)) => streams.into_stdio(master).map_err(SpawnError::Streams),
         Some((Report::Failed(failure), _)) => Err(failure.into()),

@@ -28,6 +28,7 @@ mod process;
 mod rights;
 mod seccomp;
 mod streams;
+mod users;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -64,6 +65,7 @@ fn main() {
             rights::TESTS,
             mounts::TESTS,
             namespaces::TESTS,
+            users::TESTS,
             seccomp::TESTS,
             process::TESTS,
             mounts_as_asked::TESTS,

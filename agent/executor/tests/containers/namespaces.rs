@@ -22,10 +22,10 @@ pub(crate) const TESTS: &[crate::Test] = &[
 ];
 
 /// The kinds as `/proc/<pid>/ns` names them.
-const KINDS: [&str; 8] = ["pid", "ipc", "uts", "mnt", "cgroup", "net", "user", "time"];
+pub(crate) const KINDS: [&str; 8] = ["pid", "ipc", "uts", "mnt", "cgroup", "net", "user", "time"];
 
 /// Sets where a container has one kind of namespace from.
-fn set(namespaces: &mut Namespaces, kind: &str, from: Namespace) {
+pub(crate) fn set(namespaces: &mut Namespaces, kind: &str, from: Namespace) {
     *match kind {
         "pid" => &mut namespaces.pid,
         "ipc" => &mut namespaces.ipc,
@@ -40,20 +40,20 @@ fn set(namespaces: &mut Namespaces, kind: &str, from: Namespace) {
 }
 
 /// The namespace of a process, as the kernel names it.
-fn namespace_of(pid: i32, kind: &str) -> String {
+pub(crate) fn namespace_of(pid: i32, kind: &str) -> String {
     fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().into_os_string().into_string().unwrap()
 }
 
-fn own(kind: &str) -> String {
+pub(crate) fn own(kind: &str) -> String {
     namespace_of(std::process::id().try_into().unwrap(), kind)
 }
 
 /// Joins a namespace of a container.
-fn join(container: &Container, kind: &str) -> Namespace {
+pub(crate) fn join(container: &Container, kind: &str) -> Namespace {
     Namespace::Join(format!("/proc/{}/ns/{kind}", container.init().pid()).parse().unwrap())
 }
 
-fn refusal(guest: &Guest, request: CreateContainer) -> PlanError {
+pub(crate) fn refusal(guest: &Guest, request: CreateContainer) -> PlanError {
     match guest.try_create(request) {
         Err(CreateError::Plan(error)) => {
             assert!(!guest.engine.is_poisoned());

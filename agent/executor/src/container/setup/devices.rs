@@ -10,7 +10,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::root::{Root, open_child};
+use super::outside::MadeOutside;
+use super::root::{Root, attach_at, new_file, open_child};
 use crate::container::plan::{DeviceNodePlan, DevicesPlan, NodeKind};
 
 /// Symbolic links of `/dev`, by name and target.
@@ -28,9 +29,13 @@ const NULL: (u32, u32) = (1, 3);
 /// The mode of the directories of `/dev`.
 const DIRECTORY: Mode = Mode::from_raw_mode(0o755);
 
-/// Fills a new, still detached `/dev`: nobody else sees it yet.
-pub(super) fn populate(dev: &OwnedFd, nodes: &[DeviceNodePlan]) -> io::Result<()> {
-    make_below(dev, nodes)?;
+/// Fills a new `/dev`.
+pub(super) fn populate(
+    dev: &OwnedFd,
+    nodes: &[DeviceNodePlan],
+    outside: Option<&mut MadeOutside>,
+) -> io::Result<()> {
+    make_below(dev, nodes, outside)?;
     for (name, target) in LINKS {
         symlinkat(target, dev, name)?;
     }
@@ -41,11 +46,15 @@ pub(super) fn populate(dev: &OwnedFd, nodes: &[DeviceNodePlan]) -> io::Result<()
 }
 
 /// Makes what is not in a `/dev` of its own: in that of the root file system, and elsewhere.
-pub(super) fn populate_root(root: &Root, plan: &DevicesPlan) -> io::Result<()> {
+pub(super) fn populate_root(
+    root: &Root,
+    plan: &DevicesPlan,
+    mut outside: Option<&mut MadeOutside>,
+) -> io::Result<()> {
     if plan.dev_of_rootfs {
         root.ensure_directory("/dev")?;
         let dev = root.open("/dev", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::NO_SYMLINKS)?;
-        make_below(&dev, &plan.dev)?;
+        make_below(&dev, &plan.dev, outside.as_deref_mut())?;
         for (name, target) in LINKS {
             match symlinkat(target, &dev, name) {
                 // What the image has there is the image's.
@@ -57,13 +66,17 @@ pub(super) fn populate_root(root: &Root, plan: &DevicesPlan) -> io::Result<()> {
     for node in &plan.elsewhere {
         let path = Path::new(&node.path);
         let directory = root.directory(path.parent().ok_or(Errno::INVAL)?)?;
-        make(&directory, file_name(path)?, node)?;
+        provide(&directory, file_name(path)?, node, outside.as_deref_mut())?;
     }
     Ok(())
 }
 
 /// Makes nodes by their paths below `/dev`.
-fn make_below(dev: &OwnedFd, nodes: &[DeviceNodePlan]) -> io::Result<()> {
+fn make_below(
+    dev: &OwnedFd,
+    nodes: &[DeviceNodePlan],
+    mut outside: Option<&mut MadeOutside>,
+) -> io::Result<()> {
     for node in nodes {
         let path = Path::new(&node.path);
         let mut directory = open_child(dev, ".", OFlags::PATH | OFlags::DIRECTORY)?;
@@ -72,9 +85,29 @@ fn make_below(dev: &OwnedFd, nodes: &[DeviceNodePlan]) -> io::Result<()> {
             ensure_directory(&directory, name)?;
             directory = open_child(&directory, name, OFlags::PATH | OFlags::DIRECTORY)?;
         }
-        make(&directory, file_name(path)?, node)?;
+        provide(&directory, file_name(path)?, node, outside.as_deref_mut())?;
     }
     Ok(())
+}
+
+/// Makes a node, or binds one that was made outside of the user namespace.
+fn provide(
+    directory: &OwnedFd,
+    name: &str,
+    node: &DeviceNodePlan,
+    outside: Option<&mut MadeOutside>,
+) -> io::Result<()> {
+    let Some(outside) = outside.filter(|_| node.kind != NodeKind::Fifo) else {
+        return make(directory, name, node);
+    };
+    let place = match new_file(directory, name) {
+        // What is bound there covers it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            open_child(directory, name, OFlags::PATH)?
+        }
+        other => other?,
+    };
+    attach_at(&outside.take_node(&node.path)?, &place)
 }
 
 fn file_name(path: &Path) -> io::Result<&str> {
@@ -89,7 +122,7 @@ fn ensure_directory(parent: &OwnedFd, name: &str) -> io::Result<()> {
 }
 
 /// Makes a node. One that is there already has to be the same.
-fn make(directory: &OwnedFd, name: &str, node: &DeviceNodePlan) -> io::Result<()> {
+pub(super) fn make(directory: &OwnedFd, name: &str, node: &DeviceNodePlan) -> io::Result<()> {
     let kind = match node.kind {
         NodeKind::Character => FileType::CharacterDevice,
         NodeKind::Block => FileType::BlockDevice,

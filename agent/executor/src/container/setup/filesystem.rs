@@ -14,6 +14,7 @@ use rustix::mount::{
 };
 
 use super::devices;
+use super::outside::MadeOutside;
 use super::root::{Root, attach_at, is_directory, is_symlink};
 use crate::container::plan::{DeviceNodePlan, Inherited, MountKind, MountPlan, Virtual};
 use crate::sys::mount_attributes::{Changes, Extent, change_mount, set_propagation};
@@ -24,6 +25,7 @@ pub(super) fn mount(
     plan: &MountPlan,
     nodes: &[DeviceNodePlan],
     descriptors: &mut impl Iterator<Item = OwnedFd>,
+    mut outside: Option<&mut MadeOutside>,
 ) -> io::Result<()> {
     let destination = &plan.destination;
     let mount = match &plan.what {
@@ -39,11 +41,12 @@ pub(super) fn mount(
             let attributes = MountAttrFlags::from_bits_retain(*attributes);
             match inherited {
                 Inherited::Nothing => {
-                    let tree = new_instance(*kind, parameters, attributes)?;
-                    if *kind == Virtual::Dev {
-                        devices::populate(&tree, nodes)?;
-                    }
+                    let made = outside.as_deref_mut().and_then(|outside| outside.take(*kind));
+                    let tree = made.map_or_else(|| new_instance(*kind, parameters, attributes), Ok)?;
                     attach_at(&tree, &place_of(root, *kind, destination)?)?;
+                    if *kind == Virtual::Dev {
+                        devices::populate(&tree, nodes, outside)?;
+                    }
                     tree
                 }
                 Inherited::Mode | Inherited::Contents => {

@@ -31,7 +31,7 @@ pub(super) fn set_rlimits(process: &ProcessPlan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn resource(kind: RlimitKind) -> Resource {
+pub(in crate::container) fn resource(kind: RlimitKind) -> Resource {
     match kind {
         RlimitKind::As => Resource::As,
         RlimitKind::Core => Resource::Core,

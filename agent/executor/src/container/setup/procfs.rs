@@ -32,6 +32,31 @@ impl PrivateProcfs {
         Self::new(None)
     }
 
+    /// One that was made outside of the caller's user namespace, which may have no right to make one.
+    pub(super) fn given(tree: OwnedFd) -> Self {
+        Self(tree)
+    }
+
+    /// The tree, to be attached.
+    pub(super) fn tree(&self) -> &OwnedFd {
+        &self.0
+    }
+
+    /// The tree, to be passed on.
+    pub(super) fn into_tree(self) -> OwnedFd {
+        self.0
+    }
+
+    /// Opens a namespace of the caller: a name in `/proc/self/ns`.
+    pub(super) fn open_namespace(&self, name: &str) -> io::Result<OwnedFd> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat2(&self.0, "self/ns", flags, Mode::empty(), resolve)?;
+        // The last step is a link of the kernel's.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        openat2(&directory, name, flags, Mode::empty(), ResolveFlags::empty()).map_err(io::Error::from)
+    }
+
     fn new(subset: Option<&str>) -> io::Result<Self> {
         let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
         if let Some(subset) = subset {

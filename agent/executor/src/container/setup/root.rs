@@ -119,9 +119,7 @@ impl Root {
         let path = Path::new(path);
         let parent = self.directory(path.parent().ok_or(Errno::INVAL)?)?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(Errno::INVAL)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
-        rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644))?;
-        open_child(&parent, name, OFlags::PATH)
+        new_file(&parent, name)
     }
 
     /// Makes a symbolic link like `link` at `path`, unless there is the same already.
@@ -149,6 +147,13 @@ impl Root {
 pub(super) fn open_child(directory: &OwnedFd, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     openat2(directory, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(io::Error::from)
+}
+
+/// Makes an empty file as a place to mount at.
+pub(super) fn new_file(directory: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+    rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644))?;
+    open_child(directory, name, OFlags::PATH)
 }
 
 /// Attaches a detached mount at a place.

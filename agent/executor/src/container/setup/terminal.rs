@@ -76,8 +76,10 @@ impl Streams {
         let (input, output, error) = match self {
             Self::Given(input, output, error) => {
                 for stream in [input, output, error] {
-                    // Pipes alone: the null device is everyone's already.
-                    if FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo {
+                    // Pipes alone: the null device is everyone's already. In a user namespace it was done from outside.
+                    if !process.in_user_namespace
+                        && FileType::from_raw_mode(fstat(stream)?.st_mode) == FileType::Fifo
+                    {
                         fchown(stream, user, None)?;
                     }
                 }
