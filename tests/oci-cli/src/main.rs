@@ -20,6 +20,7 @@ mod guest;
 mod hooks;
 mod log;
 mod options;
+mod program;
 mod signal;
 mod state;
 mod terminal;

@@ -14,7 +14,7 @@ use crate::guest::{self, Guest};
 use crate::options::Create;
 use crate::state::{Directory, Entry, Record, Status};
 use crate::time::now;
-use crate::{convert, gate, hooks, state, terminal};
+use crate::{convert, gate, hooks, program, state, terminal};
 
 pub(crate) fn run(directory: &Directory, args: &Create) -> anyhow::Result<ExitCode> {
     let Created { entry, container, .. } = create(directory, args, true)?;
@@ -112,6 +112,7 @@ fn complete(
     container: &Container,
     console_socket: Option<&Path>,
 ) -> anyhow::Result<()> {
+    program::check(container.init().pid(), &container.request().process)?;
     if let Some(socket) = console_socket {
         terminal::give(container.init(), socket)?;
     }

@@ -13,7 +13,7 @@ use super::{refuse_descriptors, write_pid};
 use crate::guest::{self, Guest};
 use crate::options::Exec;
 use crate::state::{Directory, Entry};
-use crate::{convert, terminal};
+use crate::{convert, program, terminal};
 
 pub(crate) fn run(directory: &Directory, args: &Exec) -> anyhow::Result<ExitCode> {
     let entry = directory.open(&args.id)?;
@@ -29,7 +29,7 @@ pub(crate) fn run(directory: &Directory, args: &Exec) -> anyhow::Result<ExitCode
     let streams = terminal::own_streams()?;
     let foreground = (!args.detach).then(|| Foreground::take_signals(&guest)).transpose()?;
     let context = guest.runtime.enter();
-    let process = container.exec_with(&launcher, permit, Some(&streams))?;
+    let process = container.exec_with(&launcher, permit, Some(&streams)).map_err(program::of_exec)?;
     drop(context);
     drop((launcher, streams));
     let copying = match &args.console_socket {

@@ -9,7 +9,7 @@ use executor::container::handover::TakenOver;
 use crate::guest::Guest;
 use crate::options::Id;
 use crate::state::{Directory, Entry, Status};
-use crate::{gate, hooks};
+use crate::{gate, hooks, program};
 
 pub(crate) fn run(directory: &Directory, args: &Id) -> anyhow::Result<ExitCode> {
     let entry = directory.open(&args.id)?;
@@ -32,7 +32,7 @@ pub(crate) fn run(directory: &Directory, args: &Id) -> anyhow::Result<ExitCode> 
 
 /// Lets the init execute its program.
 pub(super) fn start(entry: &Entry, container: &Container) -> anyhow::Result<()> {
-    container.start()?;
+    container.start().map_err(program::of_start)?;
     let mut record = entry.record()?;
     if let Some(handover) = &mut record.handover {
         handover.note(container);

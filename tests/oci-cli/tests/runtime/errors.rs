@@ -37,7 +37,7 @@ fn a_container_that_cannot_be_made_leaves_nothing() {
         ("/linux", json!({"intelRdt": {}}), "linux.intelRdt"),
         ("/root", json!({"path": "nosuch"}), "root file system"),
         ("/process/args", json!([]), "argument list"),
-        ("/mounts", json!([{"destination": "/x", "type": "nosuch", "source": "x"}]), "nosuch"),
+        ("/mounts", json!([{"destination": "/x", "type": "nosuch", "source": "x"}]), "/x"),
         ("/mounts", json!([{"destination": "/x", "type": "bind", "source": "/nosuch"}]), "/x"),
     ] {
         bench.config = good.clone();
@@ -52,10 +52,20 @@ fn a_container_that_cannot_be_made_leaves_nothing() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_an_error_of_run() {
-    let Some(bench) = Bench::new(&["nosuch"]) else { return };
-    assert!(bench.fails(&["run", "c1"]).contains("No such file or directory"));
-    assert_eq!(bench.ids(), "");
+fn a_program_that_cannot_be_executed_is_an_error_of_create() {
+    let Some(mut bench) = Bench::new(&[]) else { return };
+    fs::write(bench.rootfs().join("etc/text"), "text").unwrap();
+    for (program, words) in [
+        ("nosuch", "exec: \"nosuch\": executable file not found in $PATH"),
+        ("/nosuch", "exec: \"/nosuch\": stat /nosuch: no such file or directory"),
+        ("etc/text", "exec: \"etc/text\": permission denied"),
+        ("/tmp", "exec: \"/tmp\": permission denied"),
+    ] {
+        bench.config["process"]["args"] = json!([program]);
+        assert!(bench.fails(&["create", "c1"]).contains(words));
+        assert!(bench.fails(&["run", "c1"]).contains(words));
+        assert_eq!(bench.ids(), "");
+    }
 }
 
 #[test]

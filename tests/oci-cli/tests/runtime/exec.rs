@@ -17,7 +17,7 @@ fn exec_gives_the_exit_code() {
     let Some(bench) = running() else { return };
     assert_eq!(bench.output(&["exec", "c1", "sh", "-c", "exit 9"]).status.code(), Some(9));
     assert_eq!(bench.output(&["exec", "c1", "sh", "-c", "kill -KILL $$"]).status.code(), Some(137));
-    assert!(bench.fails(&["exec", "c1", "nosuch"]).contains("No such file or directory"));
+    assert!(bench.fails(&["exec", "c1", "nosuch"]).contains("executable file not found in $PATH"));
     assert!(bench.fails(&["exec", "c1"]).contains("args"));
 }
 
