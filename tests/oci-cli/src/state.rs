@@ -142,8 +142,8 @@ impl Entry {
     }
 
     /// Keeps the configuration: later changes of the bundle's are without effect.
-    pub(crate) fn keep_spec(&self, text: &[u8]) -> anyhow::Result<()> {
-        fs::write(self.path.join(SPEC), text).context("the configuration cannot be kept")
+    pub(crate) fn keep_spec(&self, spec: &Spec) -> anyhow::Result<()> {
+        fs::write(self.path.join(SPEC), serde_json::to_vec(spec)?).context("the configuration cannot be kept")
     }
 
     /// The configuration as it was when the container was created.

@@ -8,6 +8,7 @@ use std::{fs, io};
 use anyhow::{Context as _, bail};
 use executor::container::{BeforePivot, Container, CreateError, CreateOptions};
 use oci_spec::runtime::{Hook, Spec};
+use policy_engine::ContainerId;
 
 use super::{refuse_descriptors, write_pid};
 use crate::guest::{self, Guest};
@@ -44,7 +45,8 @@ pub(super) fn create(directory: &Directory, args: &Create, detached: bool) -> an
     refuse_descriptors(args.preserve_fds)?;
     let bundle = args.bundle.canonicalize().context("the bundle")?;
     let text = fs::read(bundle.join("config.json")).context("config.json cannot be read")?;
-    let spec: Spec = serde_json::from_slice(&text).context("config.json is no configuration")?;
+    let mut spec: Spec = serde_json::from_slice(&text).context("config.json is no configuration")?;
+    place_cgroup(&mut spec, &id)?;
     let root = spec.root().as_ref().context("`root` is missing")?;
     let rootfs = bundle.join(root.path()).canonicalize().context("the root file system")?;
     // Links of the bundle's own, such as those of mounts, are meant from there.
@@ -59,7 +61,7 @@ pub(super) fn create(directory: &Directory, args: &Create, detached: bool) -> an
     let wants_terminal = spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true));
     terminal::check(wants_terminal, detached, args.console_socket.as_deref())?;
     let entry = directory.create(&id)?;
-    match fill(&entry, &text, &spec, record, args.console_socket.as_deref()) {
+    match fill(&entry, &spec, record, args.console_socket.as_deref()) {
         Ok((guest, container)) => Ok(Created { guest, entry, container }),
         Err(error) => {
             entry.remove()?;
@@ -68,16 +70,26 @@ pub(super) fn create(directory: &Directory, args: &Create, detached: bool) -> an
     }
 }
 
+/// Gives a container a cgroup that no other one has, if the configuration names none: a directory of the executor's own
+/// choice is for the containers of one process, and is cleaned up when that has ended.
+fn place_cgroup(spec: &mut Spec, id: &ContainerId) -> anyhow::Result<()> {
+    let Some(linux) = spec.linux_mut() else { return Ok(()) };
+    if linux.cgroups_path().as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
+        let number = getrandom::u64().context("no random number")?;
+        linux.set_cgroups_path(Some(format!("/oci-cli/{id}-{number:016x}").into()));
+    }
+    Ok(())
+}
+
 /// Makes the container and what later commands need to know of it.
 fn fill(
     entry: &Entry,
-    text: &[u8],
     spec: &Spec,
     mut record: Record,
     console_socket: Option<&Path>,
 ) -> anyhow::Result<(Guest, Container)> {
     let request = convert::create_container(&state::parse_id(&record.id)?, spec, &record.rootfs()?)?;
-    entry.keep_spec(text)?;
+    entry.keep_spec(spec)?;
     entry.save(&record)?;
     let launcher = guest::launcher()?;
     let guest = Guest::new()?;

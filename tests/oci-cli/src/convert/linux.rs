@@ -17,6 +17,9 @@ use policy_engine::request::linux::{
 /// Permission bits of a device node that names none.
 const DEVICE_MODE: u32 = 0o666;
 
+/// The terminal multiplexer, which is that of the container's own terminals whatever is asked for, as with `runc`.
+const MULTIPLEXER: &str = "/dev/ptmx";
+
 /// The settings beyond those that every container of the guest has.
 pub(super) fn settings(spec: &Spec, linux: &Linux) -> anyhow::Result<LinuxSettings> {
     super::refuse(&[
@@ -38,6 +41,7 @@ pub(super) fn settings(spec: &Spec, linux: &Linux) -> anyhow::Result<LinuxSettin
             .devices()
             .iter()
             .flatten()
+            .filter(|device| device.path() != Path::new(MULTIPLEXER))
             .map(device)
             .collect::<anyhow::Result<_>>()
             .context("`linux.devices`")?,

@@ -50,9 +50,16 @@ impl Containerd {
         Some(containerd)
     }
 
+    /// Its own: cgroups are called by it and by the container.
+    fn namespace(&self) -> String {
+        let name = self.directory.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        format!("test-{name}")
+    }
+
     fn ctr(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ctr");
-        command.arg("--address").arg(self.directory.path().join("socket")).args(args).stdin(Stdio::null());
+        command.arg("--address").arg(self.directory.path().join("socket"));
+        command.args(["--namespace", &self.namespace()]).args(args).stdin(Stdio::null());
         command
     }
 
