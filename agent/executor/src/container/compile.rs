@@ -135,6 +135,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         namespaces: linux.namespaces.clone(),
         mounts: linux.mounts,
         devices: linux.devices.clone(),
+        mount_label: linux.mount_label.clone(),
         domainname: linux.domainname.clone(),
         sysctls: linux.sysctls.clone(),
         rootfs_propagation: linux.rootfs_propagation,

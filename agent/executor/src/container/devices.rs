@@ -8,7 +8,7 @@ use super::plan::{DeviceNodePlan, DevicesPlan, MountKind, NodeKind};
 use crate::cgroup::devices::DEFAULT_NODES;
 
 /// The most device nodes of a container.
-const NODES_MAX: usize = 1024;
+const NODES_MAX: usize = 512;
 /// The largest major number: the kernel has 12 bits for it.
 const MAJOR_MAX: u32 = (1 << 12) - 1;
 /// The largest minor number: the kernel has 20 bits for it.
@@ -19,7 +19,7 @@ const MODE_MAX: u16 = 0o777;
 /// Why a device node is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// More than 1,024.
+    /// More than 512.
     #[error("a container has at most {NODES_MAX} device nodes")]
     TooMany,
     /// Two nodes at one place.

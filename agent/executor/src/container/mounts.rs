@@ -2,6 +2,7 @@
 
 mod as_asked;
 mod confined;
+mod label;
 mod options;
 
 use policy_engine::GuestPath;
@@ -57,6 +58,12 @@ pub enum MountError {
     /// The source of a bind mount is no path.
     #[error("the source of a bind mount is not a path")]
     Source(#[source] ParsePathError),
+    /// No SELinux label.
+    #[error("the label of mounts has 1 to 255 bytes, and none is NUL")]
+    Label,
+    /// The kernel would take the label, and nothing would enforce it.
+    #[error("this kernel has no SELinux policy to label mounts by")]
+    NoLabels,
     /// The control groups of version 1 are not known.
     #[error("the hierarchies of control groups are not known")]
     Hierarchies(std::io::ErrorKind),
@@ -123,8 +130,12 @@ pub(crate) fn compile(
     extra: &[ContainerMount],
 ) -> Result<Mounts, (String, MountError)> {
     let requested = request.mounts.iter().chain(extra);
-    match request.linux.mounts {
-        MountSet::Confined => confined::compile(requested, request.privileged),
-        MountSet::AsAsked => as_asked::compile(requested, &request.linux),
+    let mut mounts = match request.linux.mounts {
+        MountSet::Confined => confined::compile(requested, request.privileged)?,
+        MountSet::AsAsked => as_asked::compile(requested, &request.linux)?,
+    };
+    if let Some(label) = &request.linux.mount_label {
+        label::set(&mut mounts, label, label::has_policy()).map_err(|error| (String::new(), error))?;
     }
+    Ok(mounts)
 }

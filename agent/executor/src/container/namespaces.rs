@@ -256,6 +256,7 @@ fn check_joined_mount(request: &CreateContainer) -> Result<(), NamespaceError> {
     let asked = [
         ("mounts", !request.mounts.is_empty()),
         ("linux.devices", !request.linux.devices.is_empty()),
+        ("linux.mountLabel", request.linux.mount_label.is_some()),
         ("linux.maskedPaths", !request.masked_paths.is_empty()),
         ("linux.readonlyPaths", !request.readonly_paths.is_empty()),
         ("root.readonly", request.readonly_rootfs),

@@ -15,6 +15,7 @@
 
 mod control;
 mod death;
+mod devices;
 mod exchange;
 mod forged;
 mod guest;
@@ -69,6 +70,7 @@ fn main() {
             seccomp::TESTS,
             process::TESTS,
             mounts_as_asked::TESTS,
+            devices::TESTS,
         ]),
     );
     // These trace or kill the launcher that the others share, and each other's.

@@ -28,14 +28,14 @@ pub(crate) const TESTS: &[crate::Test] = &[
 ];
 
 /// A request for exactly these mounts.
-fn request(guest: &Guest, script: &str, mounts: Vec<ContainerMount>) -> CreateContainer {
+pub(crate) fn request(guest: &Guest, script: &str, mounts: Vec<ContainerMount>) -> CreateContainer {
     let mut request = guest.request(&["sh", "-c", script]);
     request.linux.mounts = MountSet::AsAsked;
     request.mounts = mounts;
     request
 }
 
-fn try_create(guest: &Guest, request: CreateContainer) -> Result<Container, CreateError> {
+pub(crate) fn try_create(guest: &Guest, request: CreateContainer) -> Result<Container, CreateError> {
     let _context = guest.runtime.enter();
     let rootfs = fs::File::open(guest.root()).unwrap();
     let permit = guest.engine.decide(request).expect("allowed");
@@ -45,7 +45,7 @@ fn try_create(guest: &Guest, request: CreateContainer) -> Result<Container, Crea
 }
 
 /// Runs it: standard output, standard error.
-fn run(guest: &Guest, request: CreateContainer) -> (String, String) {
+pub(crate) fn run(guest: &Guest, request: CreateContainer) -> (String, String) {
     let container = try_create(guest, request).unwrap_or_else(|error| panic!("{}", chain(&error)));
     container.start().unwrap_or_else(|error| panic!("{}", chain(&error)));
     let (_, output, error) = guest.finish(container.init());
@@ -53,7 +53,7 @@ fn run(guest: &Guest, request: CreateContainer) -> (String, String) {
     (output, error)
 }
 
-fn at(destination: &str, source: &str, fstype: &str, options: &[&str]) -> ContainerMount {
+pub(crate) fn at(destination: &str, source: &str, fstype: &str, options: &[&str]) -> ContainerMount {
     ContainerMount {
         destination: destination.parse().unwrap(),
         source: source.to_owned(),
