@@ -100,7 +100,7 @@ impl Cgroup {
         let path = hierarchies.unified.join(&relative);
         // From here on dropping it removes it.
         let cgroup = Self { hierarchies, relative, path, directory, released: false };
-        devices::restrict(cgroup.as_fd(), &request.linux.device_rules).map_err(CgroupError::Devices)?;
+        devices::restrict(cgroup.as_fd(), &request.linux).map_err(CgroupError::Devices)?;
         let unenforced = cgroup
             .limit(&request.resources)
             .map_err(|NotSet { limit, source, .. }| CgroupError::Limit { limit, source })?;

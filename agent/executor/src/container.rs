@@ -43,10 +43,11 @@ pub use self::devices::DeviceError;
 pub use self::exec::ExecError;
 pub use self::mappings::MappingError;
 pub use self::mounts::MountError;
+use self::mounts::Source;
 pub use self::namespaces::NamespaceError;
 use self::namespaces::Users;
 use self::outside::FromOutside;
-use self::plan::{MountKind, Plan};
+use self::plan::{MountKind, MountPlan, Plan};
 pub use self::process::{ExitCode, Process};
 pub use self::report::Step;
 pub use self::seccomp::SeccompError;
@@ -85,12 +86,22 @@ pub enum CreateError {
     /// The root file system is not the one that the permit names, or cannot be copied.
     #[error("the root file system cannot be used")]
     Rootfs(#[source] io::Error),
-    /// The source of a mount is missing, not in an allowed directory, or behind a symbolic link that is not followed; or
-    /// the kernel makes no file system of it.
-    #[error("the source of the mount at `{destination}` cannot be used")]
+    /// The source of a bind mount is missing, not in an allowed directory, or behind a symbolic link that is not followed.
+    #[error("the source of the bind mount at `{destination}` cannot be used")]
     BindSource {
         /// Where it was to be mounted.
         destination: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel makes no file system as it is asked for.
+    #[error("the file system of type `{fstype}` for `{destination}` cannot be made")]
+    Filesystem {
+        /// Where it was to be mounted.
+        destination: String,
+        /// Its type.
+        fstype: String,
         /// Why.
         #[source]
         source: io::Error,
@@ -113,6 +124,20 @@ pub enum CreateError {
     /// Its init did not come to be.
     #[error("the container's init did not come to be")]
     Spawn(#[source] SpawnError),
+}
+
+impl CreateError {
+    /// The tree for a mount is not there.
+    fn mount_source(mount: &MountPlan, source: &Source, error: io::Error) -> Self {
+        let destination = mount.destination.clone();
+        match source {
+            Source::Bind(_) => Self::BindSource { destination, source: error },
+            Source::Filesystem(filesystem) => {
+                let fstype = filesystem.fstype.clone();
+                Self::Filesystem { destination, fstype, source: error }
+            }
+        }
+    }
 }
 
 /// Why a container was not started.
@@ -252,9 +277,7 @@ fn make(
     let trees = root.mounts.iter().filter(|mount| mount.what == MountKind::Tree);
     for (mount, source) in trees.zip(&sources) {
         let tree = rootfs::provide(source, &options.bind_source_directories);
-        let destination = || mount.destination.clone();
-        descriptors
-            .push(tree.map_err(|source| CreateError::BindSource { destination: destination(), source })?);
+        descriptors.push(tree.map_err(|error| CreateError::mount_source(mount, source, error))?);
     }
     let Limited { cgroup, unenforced } = Cgroup::create(request).map_err(CreateError::Cgroup)?;
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
-use policy_engine::request::linux::{DeviceAccess, DeviceKind, DeviceRule};
+use policy_engine::request::linux::{DeviceAccess, DeviceKind, DeviceNode, DeviceRule, LinuxSettings};
 
 use crate::sys::bpf::{attach_device_filter, load_device_filter};
 
@@ -30,27 +30,40 @@ const RULES_MAX: usize = 512;
 static DEFAULT_FILTER: OnceLock<OwnedFd> = OnceLock::new();
 
 /// Attaches the filter to a cgroup that no process is in yet.
-pub(super) fn restrict(cgroup: BorrowedFd<'_>, rules: &[DeviceRule]) -> io::Result<()> {
-    if !rules.is_empty() {
-        return attach_device_filter(cgroup, load(rules)?.as_fd());
+pub(super) fn restrict(cgroup: BorrowedFd<'_>, settings: &LinuxSettings) -> io::Result<()> {
+    let LinuxSettings { device_rules: rules, devices: nodes, .. } = settings;
+    if !rules.is_empty() || !nodes.is_empty() {
+        return attach_device_filter(cgroup, load(rules, nodes)?.as_fd());
     }
     let filter = match DEFAULT_FILTER.get() {
         Some(filter) => filter,
         None => {
-            let filter = load(&[])?;
+            let filter = load(&[], &[])?;
             DEFAULT_FILTER.get_or_init(|| filter)
         }
     };
     attach_device_filter(cgroup, filter.as_fd())
 }
 
-fn load(rules: &[DeviceRule]) -> io::Result<OwnedFd> {
+fn load(rules: &[DeviceRule], nodes: &[DeviceNode]) -> io::Result<OwnedFd> {
     if rules.len() > RULES_MAX {
         return Err(io::ErrorKind::QuotaExceeded.into());
     }
     // What every container has comes last: no rule takes it away.
-    let all: Vec<DeviceRule> = rules.iter().cloned().chain(default_rules()).collect();
+    let own = node_rules(nodes).chain(default_rules());
+    let all: Vec<DeviceRule> = rules.iter().cloned().chain(own).collect();
     load_device_filter(&filter::compile(&all).ok_or(io::ErrorKind::InvalidInput)?)
+}
+
+/// Rules that allow to make the nodes of a container, which its own process does. To use them is not allowed by that.
+fn node_rules(nodes: &[DeviceNode]) -> impl Iterator<Item = DeviceRule> {
+    nodes.iter().filter(|node| node.kind != DeviceKind::Fifo).map(|node| DeviceRule {
+        allow: true,
+        kind: Some(node.kind),
+        major: Some(node.major),
+        minor: Some(node.minor),
+        access: DeviceAccess { read: false, write: false, mknod: true },
+    })
 }
 
 /// Rules that allow what every container has.

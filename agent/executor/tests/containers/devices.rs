@@ -48,7 +48,7 @@ fn made() {
                     /dev/net/tun character special file a:c8 640 33:44\n/dev/disk block special file 7:3 640 33:44\n\
                     /dev/pipe fifo 0:0 640 33:44\n";
     let script =
-        format!("{SHOW} /dev/null /dev/zero /dev/net/tun /dev/disk /dev/pipe; readlink /dev/fd /dev/ptmx");
+        format!("{SHOW} /dev/null /dev/zero /dev/net/tun /dev/disk /dev/pipe; readlink /dev/fd; readlink /dev/ptmx");
     // A confined container gets them in its own `/dev`.
     let mut confined = guest.request(&["sh", "-c", &script]);
     confined.linux.devices.clone_from(&nodes);
