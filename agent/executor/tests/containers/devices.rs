@@ -47,8 +47,9 @@ fn made() {
     let expected = "/dev/null character special file 1:3 640 33:44\n/dev/zero character special file 1:5 666 0:0\n\
                     /dev/net/tun character special file a:c8 640 33:44\n/dev/disk block special file 7:3 640 33:44\n\
                     /dev/pipe fifo 0:0 640 33:44\n";
-    let script =
-        format!("{SHOW} /dev/null /dev/zero /dev/net/tun /dev/disk /dev/pipe; readlink /dev/fd; readlink /dev/ptmx");
+    let script = format!(
+        "{SHOW} /dev/null /dev/zero /dev/net/tun /dev/disk /dev/pipe; readlink /dev/fd; readlink /dev/ptmx"
+    );
     // A confined container gets them in its own `/dev`.
     let mut confined = guest.request(&["sh", "-c", &script]);
     confined.linux.devices.clone_from(&nodes);
