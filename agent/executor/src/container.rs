@@ -33,6 +33,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use policy_engine::request::linux::LinuxSettings;
 use policy_engine::request::{ContainerMount, CreateContainer, GetProperties, ShutdownContainer};
 use policy_engine::{ContainerId, ExecId, Grant, GuestPath, Permit};
 
@@ -270,9 +271,9 @@ fn make(
         descriptors.extend(MadeOutside::make(&root).map_err(CreateError::Outside)?.into_descriptors());
     }
     if !root.namespaces.joins_mounts() {
-        descriptors.push(
-            rootfs::copy_root(rootfs, &request.rootfs, request.linux.mounts).map_err(CreateError::Rootfs)?,
-        );
+        let LinuxSettings { mounts, rootfs_propagation, .. } = request.linux;
+        let root = rootfs::copy_root(rootfs, &request.rootfs, mounts, rootfs_propagation);
+        descriptors.push(root.map_err(CreateError::Rootfs)?);
     }
     let trees = root.mounts.iter().filter(|mount| mount.what == MountKind::Tree);
     for (mount, source) in trees.zip(&sources) {

@@ -7,21 +7,27 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use policy_engine::GuestPath;
-use policy_engine::request::linux::MountSet;
+use policy_engine::request::linux::{MountSet, Propagation};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, statx};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
 
 use super::mounts::{BindSource, FilesystemSource, Peers, Source};
 use crate::mounts::Filesystem;
-use crate::sys::mount_attributes::{Extent, change_mount, restrict_mount, set_propagation};
+use crate::sys::mount_attributes::{Changes, Extent, change_mount, set_propagation};
 
 const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
     .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
     .union(OpenTreeFlags::AT_EMPTY_PATH);
 
-/// A detached copy of the mounted root file system. No device node in the layers of a confined one can be opened.
-pub(super) fn copy_root(rootfs: BorrowedFd<'_>, path: &GuestPath, set: MountSet) -> io::Result<OwnedFd> {
+/// A detached copy of the mounted root file system. No device node in the layers of a confined one can be opened. What is
+/// mounted there later appears in a slave alone, and nothing that a container mounts appears in the guest.
+pub(super) fn copy_root(
+    rootfs: BorrowedFd<'_>,
+    path: &GuestPath,
+    set: MountSet,
+    propagation: Propagation,
+) -> io::Result<OwnedFd> {
     // The permit names a path, and that is what policy judged: the descriptor must be of the same place.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let judged = openat2(CWD, path.as_str(), flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
@@ -33,7 +39,14 @@ pub(super) fn copy_root(rootfs: BorrowedFd<'_>, path: &GuestPath, set: MountSet)
         MountSet::Confined => MountAttrFlags::MOUNT_ATTR_NODEV,
         MountSet::AsAsked => MountAttrFlags::empty(),
     };
-    restrict_mount(tree.as_fd(), attributes, Extent::Tree)?;
+    let spreading = match propagation {
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Private | Propagation::Shared | Propagation::Unbindable => {
+            MountPropagationFlags::PRIVATE
+        }
+    };
+    set_propagation(tree.as_fd(), spreading, Extent::Tree)?;
+    change_mount(tree.as_fd(), Changes { clear: 0, set: attributes.bits() }, Extent::Tree)?;
     Ok(tree)
 }
 

@@ -6,6 +6,8 @@ use executor::container::{Container, CreateError, NamespaceError, PlanError, Spa
 use policy_engine::request::CreateContainer;
 use policy_engine::request::linux::{Namespace, Namespaces, Propagation, Sysctl};
 
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
+
 use crate::guest::{Guest, bind, process};
 
 pub(crate) const TESTS: &[crate::Test] = &[
@@ -19,6 +21,7 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("kernel_parameters_of_its_own_namespaces_are_set", sysctls),
     ("kernel_parameters_of_the_guest_are_out_of_reach", sysctls_denied),
     ("the_root_spreads_its_mounts_as_asked", propagation),
+    ("what_the_guest_mounts_in_the_root_appears_in_a_slave_alone", slave),
 ];
 
 /// The kinds as `/proc/<pid>/ns` names them.
@@ -133,7 +136,7 @@ fn joined() {
     let file = guest.directory.path().join("namespace");
     fs::write(&file, "").unwrap();
     let link = format!("/proc/{}/ns/net", first.init().pid());
-    rustix::mount::mount_bind(link, &file).unwrap();
+    mount_bind(link, &file).unwrap();
     let mut request = guest.request(&["sh", "-c", "hostname; ps"]);
     request.hostname = None;
     for kind in ["pid", "ipc", "uts", "cgroup"] {
@@ -141,7 +144,7 @@ fn joined() {
     }
     request.linux.namespaces.network = Namespace::Join(file.to_str().unwrap().parse().unwrap());
     let (code, output, error) = guest.run(request);
-    rustix::mount::unmount(&file, rustix::mount::UnmountFlags::DETACH).unwrap();
+    unmount(&file, UnmountFlags::DETACH).unwrap();
     assert_eq!(code, 0, "{error}");
     assert!(output.starts_with("inside\n") && output.contains("sleep 600"), "{output}");
     guest.remove(first);
@@ -303,8 +306,6 @@ fn propagation() {
     let guest = Guest::new();
     for (propagation, expected) in [
         (Propagation::Private, None),
-        // Of the guest nothing spreads into it.
-        (Propagation::Slave, None),
         (Propagation::Shared, Some("shared:")),
         (Propagation::Unbindable, Some("unbindable")),
     ] {
@@ -317,4 +318,27 @@ fn propagation() {
         assert_eq!(fields.len(), usize::from(expected.is_some()), "{root}");
         assert!(expected.is_none_or(|expected| fields[0].starts_with(expected)), "{root}");
     }
+}
+
+fn slave() {
+    let guest = Guest::new();
+    let (root, home) = (guest.root(), guest.root().join("home"));
+    mount_bind(&root, &root).unwrap();
+    mount_change(&root, MountPropagationFlags::SHARED).unwrap();
+    for (propagation, mounted) in
+        [(Propagation::Slave, true), (Propagation::Private, false), (Propagation::Shared, false)]
+    {
+        let mut request = guest.request(&["sleep", "600"]);
+        request.linux.rootfs_propagation = propagation;
+        let container = guest.start(request);
+        rustix::mount::mount("none", &home, "tmpfs", MountFlags::empty(), None::<&std::ffi::CStr>).unwrap();
+        let exec = guest.exec(&container, "e1", process(&["cat", "/proc/self/mountinfo"])).unwrap();
+        let mountinfo = guest.finish(&exec).1;
+        let at = |place| mountinfo.lines().find(|line| line.split(' ').nth(4) == Some(place));
+        assert_eq!(at("/home").is_some(), mounted, "{propagation:?} {mountinfo}");
+        assert_eq!(at("/").unwrap().contains(" master:"), mounted, "{propagation:?} {mountinfo}");
+        unmount(&home, UnmountFlags::DETACH).unwrap();
+        guest.remove(container);
+    }
+    unmount(&root, UnmountFlags::DETACH).unwrap();
 }

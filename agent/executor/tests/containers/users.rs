@@ -1,6 +1,7 @@
 //! User namespaces, and clocks: containers whose root is nobody in the guest.
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use policy_engine::request::linux::{
 };
 use policy_engine::request::{CreateContainer, Rlimit, TerminalSize, User};
 
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::thread::{CapabilitySet, ThreadNameSpaceType, capabilities, move_into_thread_name_spaces};
 
 use crate::guest::{Guest, bind, process};
 use crate::namespaces::{KINDS, join, namespace_of, own, refusal, set};
@@ -18,6 +20,7 @@ use crate::namespaces::{KINDS, join, namespace_of, own, refusal, set};
 pub(crate) const TESTS: &[crate::Test] = &[
     ("a_containers_root_is_a_user_of_no_consequence_in_the_guest", mapped_root),
     ("every_namespace_belongs_to_the_containers_user_namespace", ownership),
+    ("nothing_of_the_guest_is_left_below_the_root", below_the_root),
     ("a_container_with_users_of_its_own_has_devices_and_a_terminal", devices),
     ("processes_are_executed_as_users_of_the_container", exec),
     ("limits_are_set_from_outside_of_the_user_namespace", limits),
@@ -102,6 +105,28 @@ fn ownership() {
     let (code, _, error) = guest.run(request);
     assert_ne!(code, 0);
     assert!(error.contains("Operation not permitted"), "{error}");
+}
+
+/// Somebody with all rights over the container's mounts takes them away until there is nothing more to take away.
+fn below_the_root() {
+    let guest = Guest::new();
+    let container = guest.start(request(&guest, &["sleep", "600"]));
+    let namespace = fs::File::open(format!("/proc/{}/ns/mnt", container.init().pid())).unwrap();
+    let looked = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+        let mut roots = Vec::new();
+        loop {
+            // Entering a mount namespace leads to what is mounted last at its root.
+            move_into_thread_name_spaces(namespace.as_fd(), ThreadNameSpaceType::MOUNT).unwrap();
+            roots.push(fs::read_dir("/").unwrap().count());
+            if unmount("/", UnmountFlags::DETACH).is_err() {
+                return roots;
+            }
+        }
+    });
+    let roots = looked.join().unwrap();
+    assert!(matches!(roots[..], [1..=100, 0]), "{roots:?}");
+    guest.remove(container);
 }
 
 fn devices() {

@@ -45,7 +45,7 @@ impl Root {
     }
 
     /// Sets how mounts below the root spread, when it is the root of the process. What is mounted there already stays as
-    /// it is. Of the guest nothing spreads here in any case, nor the other way.
+    /// it is, and nothing spreads to the guest.
     pub(super) fn set_propagation(&self, propagation: Spreading) -> io::Result<()> {
         let flags = match propagation {
             // As it was attached.
