@@ -13,6 +13,7 @@ mod devices;
 mod exec;
 #[cfg(feature = "handover")]
 pub mod handover;
+mod hooks;
 mod mappings;
 mod mounts;
 mod namespaces;
@@ -42,6 +43,7 @@ pub use self::compile::PlanError;
 pub use self::control::{PauseError, UpdateError};
 pub use self::devices::DeviceError;
 pub use self::exec::ExecError;
+pub use self::hooks::HookState;
 pub use self::mappings::MappingError;
 pub use self::mounts::MountError;
 use self::mounts::Source;
@@ -74,6 +76,8 @@ pub struct CreateOptions {
     /// What its init has as standard streams, instead of pipes of the agent's. It has a terminal in any case if it asks
     /// for one.
     pub streams: Option<GivenStreams>,
+    /// What its hooks are told of it.
+    pub hook_state: HookState,
     /// What is done before its root is exchanged.
     pub before_pivot: Option<BeforePivot>,
 }
@@ -116,6 +120,9 @@ pub enum CreateError {
         #[source]
         source: io::Error,
     },
+    /// What hooks need is not there.
+    #[error("the container's hooks cannot run")]
+    Hooks(#[source] io::Error),
     /// What its user namespace has no right to make could not be made for it.
     #[error("file systems and devices for the user namespace cannot be made")]
     Outside(#[source] io::Error),
@@ -280,6 +287,7 @@ fn make(
         let tree = rootfs::provide(source, &options.bind_source_directories);
         descriptors.push(tree.map_err(|error| CreateError::mount_source(mount, source, error))?);
     }
+    descriptors.extend(root.hooks.open().map_err(CreateError::Hooks)?);
     let Limited { cgroup, unenforced } = Cgroup::create(request).map_err(CreateError::Cgroup)?;
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();

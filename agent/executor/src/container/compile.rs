@@ -4,7 +4,6 @@ use policy_engine::request::linux::{LinuxSettings, MountSet, Propagation};
 use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::thread::CapabilitySet;
 
-use super::CreateOptions;
 use super::devices::{self, DeviceError};
 use super::mounts::{self, MountError, Mounts, Source};
 use super::namespaces::{self, JoinedNamespace, NamespaceError};
@@ -12,6 +11,7 @@ use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan,
 use super::seccomp::{self, SeccompError};
 use super::settings;
 use super::sysctls::{self, SysctlError};
+use super::{CreateOptions, hooks};
 
 /// Why a request cannot be carried out by any kernel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,12 @@ pub enum PlanError {
     /// Beyond what the kernel knows.
     #[error("the OOM score adjustment is not between -1000 and 1000")]
     OomScore,
+    /// The end of what a hook of the guest's leaves behind can be made sure of in such a namespace alone.
+    #[error("hooks at the creation need a pid namespace of the container's own")]
+    HookNamespace,
+    /// A hook that may take no time cannot run.
+    #[error("the time limit of a hook is zero")]
+    HookTimeout,
     /// A label is empty, or a NUL would cut it short.
     #[error("a security label is empty or has a NUL byte")]
     Label,
@@ -142,6 +148,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         personality: linux.personality,
         device_rules: linux.device_rules.clone(),
         cgroups_path: linux.cgroups_path.clone(),
+        hooks: linux.hooks.clone(),
         ..LinuxSettings::default()
     };
     if *linux != carried_out {
@@ -180,6 +187,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         readonly_paths: paths(&READONLY_PATHS, &request.readonly_paths),
         readonly_rootfs: request.readonly_rootfs,
         stops_before_pivot: options.before_pivot.is_some(),
+        hooks: hooks::compile(request, options)?,
         propagation: match linux.rootfs_propagation {
             Propagation::Private => Spreading::Private,
             Propagation::Slave => Spreading::Slave,

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
+use super::hooks::HooksPlan;
 use super::namespaces::NamespacePlan;
 use super::seccomp::Filter;
 use super::settings::SettingsPlan;
@@ -43,6 +44,7 @@ pub(crate) struct RootPlan {
     pub(crate) readonly_rootfs: bool,
     /// Whether the process waits for a word of the agent's before it exchanges the root.
     pub(crate) stops_before_pivot: bool,
+    pub(crate) hooks: HooksPlan,
     pub(crate) propagation: Spreading,
 }
 

@@ -49,6 +49,9 @@ pub enum Step {
     /// Setting a kernel parameter.
     #[error("setting a kernel parameter")]
     Sysctl,
+    /// Running a hook.
+    #[error("running a hook")]
+    Hook,
     /// Exchanging the root.
     #[error("exchanging the root")]
     Pivot,

@@ -8,6 +8,7 @@ mod conceal;
 mod devices;
 mod filesystem;
 mod filter;
+mod hooks;
 mod identity;
 mod label;
 mod namespaces;
@@ -25,6 +26,7 @@ use std::vec::IntoIter;
 use rustix::io::Errno;
 use rustix::thread::ThreadNameSpaceType;
 
+use self::hooks::Hooks;
 pub(super) use self::identity::resource;
 use self::outside::MadeOutside;
 use self::root::Root;
@@ -33,7 +35,7 @@ use super::plan::{Plan, ProcessPlan, RootPlan};
 use super::report::{AtStep as _, Failure, GO_ON, Report, START, Step};
 use crate::launcher::channel::Channel;
 use crate::launcher::protocol::Kind;
-use crate::sys::process::exit;
+use crate::sys::process::{SingleThreaded, exit};
 use crate::sys::signals;
 
 /// The exit code of a process that did not reach its program, as shells have it.
@@ -50,12 +52,12 @@ pub(crate) struct Inheritance {
 }
 
 /// Sets the process up and executes its program.
-pub(crate) fn run(kind: Kind, inheritance: Inheritance) -> ! {
+pub(crate) fn run(token: &SingleThreaded, kind: Kind, inheritance: Inheritance) -> ! {
     let Inheritance { plan, channel, rest } = inheritance;
     let descriptors = rest.into_iter();
     let plan = Plan::read(plan).at(Step::Plan);
     let Err(failure) = plan.and_then(|plan| match (kind, plan) {
-        (Kind::Init(_), Plan::Init(root, process)) => init(&root, &process, descriptors, &channel),
+        (Kind::Init(_), Plan::Init(root, process)) => init(token, &root, &process, descriptors, &channel),
         (Kind::Exec, Plan::Exec(namespaces, process)) => exec(namespaces, &process, descriptors, &channel),
         (Kind::Init(_), Plan::Exec(..)) | (Kind::Exec, Plan::Init(..)) => Err(Errno::INVAL).at(Step::Plan),
     });
@@ -66,6 +68,7 @@ pub(crate) fn run(kind: Kind, inheritance: Inheritance) -> ! {
 
 /// The init of a container.
 fn init(
+    token: &SingleThreaded,
     plan: &RootPlan,
     process: &ProcessPlan,
     mut descriptors: IntoIter<OwnedFd>,
@@ -78,11 +81,14 @@ fn init(
     }
     let mut outside = namespaces::enter(plan, &mut descriptors)?;
     let own_files = !plan.namespaces.joins_mounts();
-    let root = if own_files {
-        new_root(plan, process, &mut descriptors, outside.as_mut(), channel)?
-    } else {
-        stop_before_pivot(plan, channel)?;
-        joined_root()?
+    let attached =
+        if own_files { Some(attached_root(plan, &mut descriptors, outside.as_mut())?) } else { None };
+    let mut hooks = Hooks::new(token, &plan.hooks, &mut descriptors)?;
+    stop_before_pivot(plan, channel)?;
+    hooks.create_container()?;
+    let root = match attached {
+        Some(root) => entered(root, process)?,
+        None => joined_root()?,
     };
     namespaces::configure(plan, outside.as_ref())?;
     drop(outside);
@@ -105,16 +111,15 @@ fn init(
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
     await_start(streams, channel)?;
+    hooks.start_container(process)?;
     program::execute(process, &env, channel)
 }
 
-/// Makes the container's root, with what is mounted in it, the root of the process.
-fn new_root(
+/// Attaches the container's root, with what is mounted in it.
+fn attached_root(
     plan: &RootPlan,
-    process: &ProcessPlan,
     descriptors: &mut IntoIter<OwnedFd>,
     mut outside: Option<&mut MadeOutside>,
-    channel: &Channel,
 ) -> Result<Root, Failure> {
     let tree = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
     if let Some(outside) = outside.as_deref_mut() {
@@ -126,7 +131,11 @@ fn new_root(
             .on(Step::Mount, &mount.destination)?;
     }
     devices::populate_root(&root, &plan.devices, outside).at(Step::Devices)?;
-    stop_before_pivot(plan, channel)?;
+    Ok(root)
+}
+
+/// Makes an attached root the root of the process.
+fn entered(root: Root, process: &ProcessPlan) -> Result<Root, Failure> {
     root.ensure_directory(&process.cwd).or_else(ignore_readonly).on(Step::WorkingDirectory, &process.cwd)?;
     root.enter_root().at(Step::Pivot)?;
     Ok(root)

@@ -150,13 +150,17 @@ pub(super) fn spawn(
         Plan::Init(root, process) => (Kind::Init(root.namespaces.birth()), process),
         Plan::Exec(_, process) => (Kind::Exec, process),
     };
+    let timeout = match plan {
+        Plan::Init(root, _) => REPORT_TIMEOUT.saturating_add(root.hooks.time_limit()),
+        Plan::Exec(..) => REPORT_TIMEOUT,
+    };
     let streams = Prepared::new(access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
     if let Some(outside) = outside {
         outside.own_streams(&streams.theirs()).map_err(SpawnError::Streams)?;
     }
     let memory = plan.seal().map_err(SpawnError::Prepare)?;
     let (ours, theirs) = Channel::pair().map_err(SpawnError::Prepare)?;
-    ours.set_receive_timeout(REPORT_TIMEOUT).map_err(SpawnError::Prepare)?;
+    ours.set_receive_timeout(timeout).map_err(SpawnError::Prepare)?;
 
     let mut passed = vec![memory.as_fd(), theirs.as_fd(), cgroup.as_fd()];
     passed.extend_from_slice(descriptors);

@@ -40,7 +40,7 @@ pub(super) fn run(token: &SingleThreaded, mut orders: Channel) -> u8 {
             Ok(Started::Process(kind, inheritance)) => {
                 // What is the launcher's stays the launcher's.
                 drop((orders, replies, home));
-                setup::run(kind, inheritance)
+                setup::run(token, kind, inheritance)
             }
             Ok(Started::Launcher(own_orders)) => {
                 orders = own_orders;

@@ -96,20 +96,27 @@ pub(crate) enum Cloned {
 ///
 /// The child is born in `cgroup`, or in that of the caller, and in new namespaces of the kinds in `namespaces`.
 pub(crate) fn clone_sibling(
-    _: &SingleThreaded,
+    token: &SingleThreaded,
     namespaces: ThreadNameSpaceType,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> io::Result<Cloned> {
-    let mut pidfd: RawFd = -1;
     let plain = u64::from((libc::CLONE_PARENT | libc::CLONE_PIDFD).unsigned_abs() | namespaces.bits());
     let (into_cgroup, cgroup) =
         cgroup.map_or((0, 0), |cgroup| (CLONE_INTO_CGROUP, u64::from(cgroup.as_raw_fd().unsigned_abs())));
-    let mut arguments = CloneArgs {
-        flags: plain | into_cgroup,
-        pidfd: (&raw mut pidfd).expose_provenance() as u64,
-        cgroup,
-        ..CloneArgs::default()
-    };
+    clone(token, CloneArgs { flags: plain | into_cgroup, cgroup, ..CloneArgs::default() })
+}
+
+/// Starts a child of the caller, which shares its cgroup and its namespaces and has a copy of the rest.
+pub(crate) fn clone_child(token: &SingleThreaded) -> io::Result<Cloned> {
+    let flags = u64::from(libc::CLONE_PIDFD.unsigned_abs());
+    let exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    clone(token, CloneArgs { flags, exit_signal, ..CloneArgs::default() })
+}
+
+/// Clones the process; its flags ask for a pidfd.
+fn clone(_: &SingleThreaded, arguments: CloneArgs) -> io::Result<Cloned> {
+    let mut pidfd: RawFd = -1;
+    let mut arguments = CloneArgs { pidfd: (&raw mut pidfd).expose_provenance() as u64, ..arguments };
     // SAFETY: the structure has the layout and size that the kernel expects. Without `CLONE_VM` and with no stack
     // given the child goes on with a copy of this stack, as after `fork`; the token says that no other thread exists.
     let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArgs>()) };

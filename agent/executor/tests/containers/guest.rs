@@ -133,10 +133,18 @@ impl Guest {
     }
 
     pub(crate) fn try_create(&self, request: CreateContainer) -> Result<Container, CreateError> {
+        self.try_create_with(request, &self.options())
+    }
+
+    pub(crate) fn try_create_with(
+        &self,
+        request: CreateContainer,
+        options: &CreateOptions,
+    ) -> Result<Container, CreateError> {
         let _context = self.runtime.enter();
         let rootfs = fs::File::open(self.root()).unwrap();
         let permit = self.engine.decide(request).expect("allowed");
-        create(launcher(), permit, rootfs.as_fd(), &self.options())
+        create(launcher(), permit, rootfs.as_fd(), options)
     }
 
     pub(crate) fn create(&self, request: CreateContainer) -> Container {

@@ -19,6 +19,7 @@ mod devices;
 mod exchange;
 mod forged;
 mod guest;
+mod hooks;
 mod isolation;
 mod lifecycle;
 mod limits;
@@ -69,6 +70,7 @@ fn main() {
             users::TESTS,
             seccomp::TESTS,
             process::TESTS,
+            hooks::TESTS,
             mounts_as_asked::TESTS,
             devices::TESTS,
         ]),

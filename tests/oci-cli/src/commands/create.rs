@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::{fs, io};
 
 use anyhow::{Context as _, bail};
-use executor::container::{BeforePivot, Container, CreateError, CreateOptions};
+use executor::container::{BeforePivot, Container, CreateError, CreateOptions, HookState};
 use oci_spec::runtime::{Hook, Spec};
 use policy_engine::ContainerId;
 
@@ -96,6 +96,10 @@ fn fill(
     let options = CreateOptions {
         bind_source_directories: vec!["/".parse()?],
         streams: Some(terminal::own_streams()?),
+        hook_state: HookState {
+            bundle: record.bundle.to_str().context("the bundle's path is not UTF-8")?.to_owned(),
+            annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+        },
         before_pivot: before_pivot(spec, &record),
         ..CreateOptions::default()
     };

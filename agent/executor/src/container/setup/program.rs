@@ -103,7 +103,7 @@ fn try_execute(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
 /// Not through a magic link: until its program runs, `/proc/self/exe` is the agent's binary (CVE-2019-5736). An
 /// interpreter that a file names can still be that one. It runs with the container's rights then, and can be written
 /// to by nobody, since the agent executes it as long as the guest lives (`ETXTBSY`).
-fn find(path: &CStr) -> Result<(), Errno> {
+pub(super) fn find(path: &CStr) -> Result<(), Errno> {
     openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS).map(drop)
 }
 
