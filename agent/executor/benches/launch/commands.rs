@@ -3,15 +3,15 @@
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::cgroups;
 
-/// How long commands may take before they count as hanging.
-const TIMEOUT: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+/// How long commands that are run at once may take before they count as hanging.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Programs with their arguments, to be run at once.
 type Calls = Vec<Vec<String>>;
@@ -47,7 +47,9 @@ impl Commands {
 fn time(calls: &Calls) -> Outcome {
     let began = Instant::now();
     let children: Vec<_> = calls.iter().map(|call| spawn(call)).collect();
-    let ended: Vec<_> = children.into_iter().map(|child| child.and_then(finish)).collect();
+    let left = || TIMEOUT.saturating_sub(began.elapsed());
+    let ended: Vec<_> =
+        children.into_iter().map(|child| child.and_then(|child| finish(child, left()))).collect();
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
     ended.into_iter().collect::<Result<(), _>>().map(|()| took_ms)
 }
@@ -59,10 +61,11 @@ fn spawn(call: &[String]) -> Result<Child, String> {
     command.spawn().map_err(|error| error.to_string())
 }
 
-fn finish(mut child: Child) -> Result<(), String> {
+fn finish(mut child: Child, timeout: Duration) -> Result<(), String> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
     let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-    if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&TIMEOUT)) != Ok(1) {
+    let timeout: Timespec = timeout.try_into().unwrap();
+    if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&timeout)) != Ok(1) {
         child.kill().unwrap();
         child.wait().unwrap();
         return Err("it hangs".to_owned());
