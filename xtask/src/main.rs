@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod contest;
 mod demo;
+mod endure;
 mod fuzz;
 mod image;
 mod linked_crates;
@@ -34,6 +35,8 @@ enum Task {
     Contest(contest::Args),
     /// Show the whole story: a guest, its policy, a container, a report, and the attacks that fail
     Demo(demo::Args),
+    /// Run thousands of containers and kill hundreds of launchers: nothing may be left of them
+    Endure(endure::Args),
     /// Feed parsers of foreign bytes with random ones
     Fuzz(fuzz::Args),
     /// Build the measured guest image and print its reference values
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Check(args) => check::run(&args),
         Task::Contest(args) => contest::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Endure(args) => endure::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Image(args) => image::run(&args),
         Task::Test(args) => test::run(&args),

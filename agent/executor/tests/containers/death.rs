@@ -20,11 +20,19 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("a_launcher_killed_at_any_system_call_leaves_nothing_of_an_exec", killed_while_executing),
     ("a_container_is_removed_right_after_the_launcher_died_over_an_exec", removed_after_death),
     ("a_launcher_killed_at_random_leaves_nothing", killed_at_random),
-    ("containers_outlive_the_launchers", all_launchers_die),
 ];
+
+/// After this there is no launcher any more.
+pub(crate) const LAST: &[crate::Test] = &[("containers_outlive_the_launchers", all_launchers_die)];
 
 /// How often the launcher is killed at random, unless `CCE_LAUNCHER_KILLS` says otherwise.
 const KILLS: usize = 40;
+
+/// How often the launcher is killed.
+pub(crate) fn kills() -> usize {
+    std::env::var("CCE_LAUNCHER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+}
+
 /// More system calls than the launcher makes for one order; entering and leaving one are two stops.
 const STOPS_MAX: usize = 200;
 
@@ -42,7 +50,7 @@ fn start_time(pid: i32) -> u64 {
 }
 
 /// Kills a process that may be gone already, and waits for its end.
-fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     let Ok(process) = pidfd_open(rustix::process::Pid::from_raw(pid).unwrap(), PidfdFlags::empty()) else {
         return;
     };
@@ -52,7 +60,7 @@ fn kill(pid: i32) {
 
 /// What exists of containers on this machine: processes, cgroups, mounts, descriptors.
 #[derive(Debug, PartialEq, Eq)]
-struct Footprint {
+pub(crate) struct Footprint {
     children: Vec<(i32, String)>,
     cgroups: Vec<PathBuf>,
     mounts: String,
@@ -60,11 +68,11 @@ struct Footprint {
 }
 
 impl Footprint {
-    fn take() -> Self {
+    pub(crate) fn take() -> Self {
         launcher().reap_orphans();
         let mut children: Vec<_> = children().into_iter().filter(|(_, name)| name != "launcher").collect();
         children.sort();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let mount =
             mounts.lines().find(|line| line.contains(" - cgroup2 ")).unwrap().split(' ').nth(4).unwrap();
         let own = format!("test-{}-", std::process::id());
@@ -81,7 +89,7 @@ impl Footprint {
     }
 
     /// Waits until everything is as it was: what was killed takes a moment to go.
-    fn assert_restored(&self, after: &str) {
+    pub(crate) fn assert_restored(&self, after: &str) {
         let mut now = Self::take();
         for _ in 0..300 {
             if now == *self && launcher_pids().len() == 2 {
@@ -137,7 +145,7 @@ fn is_gone(error: &SpawnError) -> bool {
     matches!(error, SpawnError::Launch(LaunchError::Gone(_)))
 }
 
-fn create(guest: &Guest) -> Option<Container> {
+pub(crate) fn create(guest: &Guest) -> Option<Container> {
     match guest.try_create(guest.request(&["sleep", "600"])) {
         Ok(container) => Some(container),
         Err(CreateError::Spawn(error)) if is_gone(&error) => None,
@@ -146,7 +154,7 @@ fn create(guest: &Guest) -> Option<Container> {
 }
 
 /// Executes `touch` in a container; the result is whether that was said to have happened.
-fn execute(guest: &Guest, container: &Container, id: &str) -> bool {
+pub(crate) fn execute(guest: &Guest, container: &Container, id: &str) -> bool {
     match guest.exec(container, id, process(&["touch", &format!("/{id}")])) {
         Ok(exec) => {
             assert_eq!(guest.finish(&exec).0, 0);
@@ -243,7 +251,7 @@ fn removed_after_death() {
 }
 
 fn killed_at_random() {
-    let kills = std::env::var("CCE_LAUNCHER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let kills = kills();
     let guest = Guest::new();
     let container = guest.start(guest.request(&["sleep", "600"]));
     assert!(execute(&guest, &container, "first"));

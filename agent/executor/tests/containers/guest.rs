@@ -275,7 +275,15 @@ pub(crate) fn children() -> Vec<(i32, String)> {
 
 /// The launchers, by number.
 pub(crate) fn launchers() -> Vec<i32> {
-    children().into_iter().filter(|(_, name)| name == "launcher").map(|(pid, _)| pid).collect()
+    let launchers = children().into_iter().filter(|(pid, name)| name == "launcher" && !is_contained(*pid));
+    launchers.map(|(pid, _)| pid).collect()
+}
+
+/// Whether a process has a number in a pid namespace besides ours: one of a container, also before its program.
+fn is_contained(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.is_none_or(|numbers| numbers.split_whitespace().count() > 1)
 }
 
 /// An error with its causes.

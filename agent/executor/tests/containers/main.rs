@@ -16,6 +16,7 @@
 mod control;
 mod death;
 mod devices;
+mod endurance;
 mod exchange;
 mod forged;
 mod guest;
@@ -77,7 +78,10 @@ fn main() {
     );
     // These trace or kill the launcher that the others share, and each other's.
     arguments.test_threads = Some(1);
-    let last = libtest_mimic::run(&arguments, trials(&[exchange::TESTS, death::TESTS]));
+    let last = libtest_mimic::run(
+        &arguments,
+        trials(&[exchange::TESTS, death::TESTS, endurance::TESTS, death::LAST]),
+    );
     conclusion.exit_if_failed();
     last.exit();
 }
