@@ -33,7 +33,9 @@ use self::hierarchies::{Hierarchies, remove_parents, remove_tree};
 pub use self::limits::Limit;
 pub(crate) use self::limits::NotSet;
 pub use self::oom::OomWatch;
-pub use self::stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
+pub use self::stats::{
+    CpuStats, HugepageStats, IoStats, MemoryStats, PidsStats, Pressure, PressureStats, Stats, Waiting,
+};
 
 /// How long the processes of a cgroup may take to end or to freeze.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);

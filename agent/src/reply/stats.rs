@@ -1,9 +1,9 @@
 //! Statistics in Kata's message, which has the shape of cgroup v1.
 
-use executor::cgroup::Stats;
+use executor::cgroup::{HugepageStats, IoStats, Stats};
 use proto::kata::agent::{
-    BlkioStats, BlkioStatsEntry, CgroupStats, CpuStats, CpuUsage, MemoryData, MemoryStats, PidsStats,
-    StatsContainerResponse, ThrottlingData,
+    BlkioStats, BlkioStatsEntry, CgroupStats, CpuStats, CpuUsage, HugetlbStats, MemoryData, MemoryStats,
+    PidsStats, StatsContainerResponse, ThrottlingData,
 };
 
 /// Kata's CPU times are in nanoseconds.
@@ -16,6 +16,7 @@ pub(crate) fn stats_response(stats: &Stats) -> StatsContainerResponse {
         memory_stats: Some(memory(stats)).into(),
         pids_stats: Some(pids(stats)).into(),
         blkio_stats: Some(block_io(stats)).into(),
+        hugetlb_stats: stats.hugepages.iter().map(hugepages).collect(),
         ..Default::default()
     };
     StatsContainerResponse { cgroup_stats: Some(cgroup).into(), ..Default::default() }
@@ -26,6 +27,7 @@ fn cpu(stats: &Stats) -> CpuStats {
     CpuStats {
         cpu_usage: Some(CpuUsage {
             total_usage: ns(stats.cpu.usage_us),
+            percpu_usage: stats.cpu.per_cpu_ns.clone(),
             usage_in_usermode: ns(stats.cpu.user_us),
             usage_in_kernelmode: ns(stats.cpu.system_us),
             ..Default::default()
@@ -55,7 +57,13 @@ fn memory(stats: &Stats) -> MemoryStats {
             ..Default::default()
         })
         .into(),
-        swap_usage: Some(MemoryData { usage: memory.swap_bytes, ..Default::default() }).into(),
+        swap_usage: Some(MemoryData {
+            usage: memory.swap_bytes,
+            limit: memory.swap_limit_bytes.unwrap_or(u64::MAX),
+            ..Default::default()
+        })
+        .into(),
+        kernel_usage: Some(MemoryData { usage: memory.kernel_bytes, ..Default::default() }).into(),
         use_hierarchy: true,
         stats: memory.details.clone(),
         ..Default::default()
@@ -67,6 +75,16 @@ fn pids(stats: &Stats) -> PidsStats {
     PidsStats { current: pids.current, limit: pids.limit.unwrap_or(0), ..Default::default() }
 }
 
+fn hugepages(pages: &HugepageStats) -> (String, HugetlbStats) {
+    let stats = HugetlbStats {
+        usage: pages.usage_bytes,
+        max_usage: pages.peak_bytes,
+        failcnt: pages.limit_hits,
+        ..Default::default()
+    };
+    (pages.page_size.clone(), stats)
+}
+
 fn block_io(stats: &Stats) -> BlkioStats {
     let entry = |major, minor, op: &str, value| BlkioStatsEntry {
         major,
@@ -75,22 +93,23 @@ fn block_io(stats: &Stats) -> BlkioStats {
         value,
         ..Default::default()
     };
-    let both = |name: [&str; 2], of: fn(&executor::cgroup::IoStats) -> [u64; 2]| {
+    let by_operation = |of: fn(&IoStats) -> [(&'static str, u64); 3]| {
         let entries = stats.io.iter().flat_map(move |device| {
-            let [read, written] = of(device);
-            let [read_name, write_name] = name;
-            [
-                entry(device.major, device.minor, read_name, read),
-                entry(device.major, device.minor, write_name, written),
-            ]
+            of(device).map(|(operation, value)| entry(device.major, device.minor, operation, value))
         });
         entries.collect::<Vec<_>>()
     };
     BlkioStats {
-        io_service_bytes_recursive: both(["Read", "Write"], |device| {
-            [device.read_bytes, device.written_bytes]
+        io_service_bytes_recursive: by_operation(|device| {
+            [
+                ("Read", device.read_bytes),
+                ("Write", device.written_bytes),
+                ("Discard", device.discarded_bytes),
+            ]
         }),
-        io_serviced_recursive: both(["Read", "Write"], |device| [device.reads, device.writes]),
+        io_serviced_recursive: by_operation(|device| {
+            [("Read", device.reads), ("Write", device.writes), ("Discard", device.discards)]
+        }),
         ..Default::default()
     }
 }

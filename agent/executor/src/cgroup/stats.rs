@@ -1,9 +1,11 @@
 //! Measurements of a container.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
+mod files;
 
+use std::collections::BTreeMap;
+
+use self::files::Files;
+pub(super) use self::files::flat;
 use super::Cgroup;
 
 /// What the kernel measures of a container; `None` where it has no such controller.
@@ -17,13 +19,19 @@ pub struct Stats {
     pub pids: Option<PidsStats>,
     /// Block devices.
     pub io: Vec<IoStats>,
+    /// Huge pages, by their size.
+    pub hugepages: Vec<HugepageStats>,
+    /// How long processes had to wait; measured where the kernel does so.
+    pub pressure: PressureStats,
 }
 
 /// CPU time (`cpu.stat`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CpuStats {
     /// In total, in microseconds.
     pub usage_us: u64,
+    /// By CPU, in nanoseconds; empty in version 2, which does not tell.
+    pub per_cpu_ns: Vec<u64>,
     /// In user space, in microseconds.
     pub user_us: u64,
     /// In the kernel, in microseconds.
@@ -51,6 +59,10 @@ pub struct MemoryStats {
     pub oom_kills: u64,
     /// Swapped out, in bytes.
     pub swap_bytes: u64,
+    /// The most that may be swapped out, in bytes.
+    pub swap_limit_bytes: Option<u64>,
+    /// Used by the kernel for the container, in bytes.
+    pub kernel_bytes: u64,
     /// The kernel's detailed numbers, by its names.
     pub details: BTreeMap<String, u64>,
 }
@@ -79,139 +91,81 @@ pub struct IoStats {
     pub reads: u64,
     /// Write operations.
     pub writes: u64,
+    /// Bytes discarded.
+    pub discarded_bytes: u64,
+    /// Discard operations.
+    pub discards: u64,
+}
+
+/// Huge pages of one size (`hugetlb.*`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HugepageStats {
+    /// The size in the kernel's words: `2MB`.
+    pub page_size: String,
+    /// In use, in bytes.
+    pub usage_bytes: u64,
+    /// The most that was in use, in bytes; what is in use where the kernel does not tell.
+    pub peak_bytes: u64,
+    /// The limit, in bytes.
+    pub limit_bytes: Option<u64>,
+    /// How often the limit was hit.
+    pub limit_hits: u64,
+}
+
+/// What processes waited for (`*.pressure`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the kernel's names")]
+pub struct PressureStats {
+    pub cpu: Option<Pressure>,
+    pub memory: Option<Pressure>,
+    pub io: Option<Pressure>,
+}
+
+/// How long processes waited for something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Some of them.
+    pub some: Waiting,
+    /// All of them at once.
+    pub full: Waiting,
+}
+
+/// A part of the time, in hundredths of a percent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Of the last ten seconds.
+    pub of_10_s: u32,
+    /// Of the last minute.
+    pub of_60_s: u32,
+    /// Of the last five minutes.
+    pub of_300_s: u32,
+    /// Since the container was made, in microseconds.
+    pub total_us: u64,
 }
 
 /// Reads what there is, of each controller where it is.
 pub(super) fn read(cgroup: &Cgroup) -> Stats {
     let unified = Files(cgroup.path.clone());
     let legacy = |controller| cgroup.legacy(controller).map(Files);
-    let mut cpu = unified.text("cpu.stat").map(|text| cpu(&text)).unwrap_or_default();
+    let mut cpu = unified.cpu();
     if let Some(files) = legacy("cpu") {
         files.add_throttling(&mut cpu);
     }
+    if let Some(files) = legacy("cpuacct") {
+        cpu.per_cpu_ns = files.per_cpu();
+    }
+    let io = Some(unified.io()).filter(|found| !found.is_empty());
+    let hugepages = Some(unified.hugepages()).filter(|found| !found.is_empty());
     Stats {
         cpu,
         memory: unified.memory().or_else(|| legacy("memory")?.legacy_memory()),
         pids: unified.pids().or_else(|| legacy("pids")?.pids()),
-        io: unified.text("io.stat").map(|text| text.lines().filter_map(io).collect()).unwrap_or_default(),
-    }
-}
-
-/// The files of one directory.
-struct Files(PathBuf);
-
-impl Files {
-    fn text(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.0.join(file)).ok()
-    }
-
-    fn number(&self, file: &str) -> Option<u64> {
-        self.text(file)?.trim().parse().ok()
-    }
-
-    fn flat(&self, file: &str) -> BTreeMap<String, u64> {
-        self.text(file).map(|text| flat(&text)).unwrap_or_default()
-    }
-
-    fn pids(&self) -> Option<PidsStats> {
-        let current = self.number("pids.current")?;
-        Some(PidsStats { current, limit: self.number("pids.max") })
-    }
-
-    fn memory(&self) -> Option<MemoryStats> {
-        let usage_bytes = self.number("memory.current")?;
-        let mut events = self.flat("memory.events");
-        Some(MemoryStats {
-            usage_bytes,
-            peak_bytes: self.number("memory.peak").unwrap_or(usage_bytes),
-            limit_bytes: self.number("memory.max"),
-            limit_hits: events.remove("max").unwrap_or_default(),
-            oom_kills: events.remove("oom_kill").unwrap_or_default(),
-            swap_bytes: self.number("memory.swap.current").unwrap_or_default(),
-            details: self.flat("memory.stat"),
-        })
-    }
-
-    fn legacy_memory(&self) -> Option<MemoryStats> {
-        let usage_bytes = self.number("memory.usage_in_bytes")?;
-        let mut details = self.flat("memory.stat");
-        Some(MemoryStats {
-            usage_bytes,
-            peak_bytes: self.number("memory.max_usage_in_bytes").unwrap_or(usage_bytes),
-            limit_bytes: self.number("memory.limit_in_bytes").filter(|limit| *limit < LEGACY_UNLIMITED),
-            limit_hits: self.number("memory.failcnt").unwrap_or_default(),
-            oom_kills: self.flat("memory.oom_control").remove("oom_kill").unwrap_or_default(),
-            swap_bytes: details.get("swap").copied().unwrap_or_default(),
-            // By the name that version 2 has for it.
-            details: {
-                let cache = details.get("cache").copied();
-                details.extend(cache.map(|bytes| ("file".to_owned(), bytes)));
-                details
-            },
-        })
-    }
-
-    fn add_throttling(&self, cpu: &mut CpuStats) {
-        let numbers = self.flat("cpu.stat");
-        let number = |key: &str| numbers.get(key).copied().unwrap_or_default();
-        cpu.periods = number("nr_periods");
-        cpu.throttled_periods = number("nr_throttled");
-        cpu.throttled_us = number("throttled_time").checked_div(1000).unwrap_or_default();
-    }
-}
-
-/// From here on a limit of version 1 is none: the most pages that it can count, on any architecture.
-const LEGACY_UNLIMITED: u64 = 1 << 62;
-
-/// The numbers of a flat keyed file.
-pub(super) fn flat(text: &str) -> BTreeMap<String, u64> {
-    let pair = |line: &str| {
-        let (key, value) = line.split_once(' ')?;
-        Some((key.to_owned(), value.parse().ok()?))
-    };
-    text.lines().filter_map(pair).collect()
-}
-
-fn cpu(text: &str) -> CpuStats {
-    let numbers = flat(text);
-    let number = |key: &str| numbers.get(key).copied().unwrap_or_default();
-    CpuStats {
-        usage_us: number("usage_usec"),
-        user_us: number("user_usec"),
-        system_us: number("system_usec"),
-        periods: number("nr_periods"),
-        throttled_periods: number("nr_throttled"),
-        throttled_us: number("throttled_usec"),
-    }
-}
-
-fn io(line: &str) -> Option<IoStats> {
-    let (device, numbers) = line.split_once(' ')?;
-    let (major, minor) = device.split_once(':')?;
-    let mut stats = IoStats { major: major.parse().ok()?, minor: minor.parse().ok()?, ..IoStats::default() };
-    for (key, value) in numbers.split(' ').filter_map(|pair| pair.split_once('=')) {
-        let value = value.parse().ok()?;
-        match key {
-            "rbytes" => stats.read_bytes = value,
-            "wbytes" => stats.written_bytes = value,
-            "rios" => stats.reads = value,
-            "wios" => stats.writes = value,
-            _ => {}
-        }
-    }
-    Some(stats)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernels_files_are_read() {
-        let stats = cpu("usage_usec 12\nuser_usec 8\nsystem_usec 4\nnr_throttled 1\nsome.other x\n");
-        assert_eq!((stats.usage_us, stats.user_us, stats.system_us, stats.throttled_periods), (12, 8, 4, 1));
-        let device = io("254:16 rbytes=4096 wbytes=1 rios=2 wios=3 dbytes=0 dios=0").unwrap();
-        assert_eq!((device.major, device.minor, device.read_bytes, device.writes), (254, 16, 4096, 3));
-        assert_eq!(io("garbage"), None);
+        io: io.or_else(|| Some(legacy("blkio")?.legacy_io())).unwrap_or_default(),
+        hugepages: hugepages.or_else(|| Some(legacy("hugetlb")?.legacy_hugepages())).unwrap_or_default(),
+        pressure: PressureStats {
+            cpu: unified.pressure("cpu.pressure"),
+            memory: unified.pressure("memory.pressure"),
+            io: unified.pressure("io.pressure"),
+        },
     }
 }
