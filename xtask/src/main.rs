@@ -10,6 +10,7 @@ mod command;
 mod contest;
 mod demo;
 mod endure;
+mod engines;
 mod fuzz;
 mod image;
 mod linked_crates;
@@ -37,6 +38,8 @@ enum Task {
     Demo(demo::Args),
     /// Run thousands of containers and kill hundreds of launchers: nothing may be left of them
     Endure(endure::Args),
+    /// Run container engines on the launcher, by its OCI command line
+    Engines(engines::Args),
     /// Feed parsers of foreign bytes with random ones
     Fuzz(fuzz::Args),
     /// Build the measured guest image and print its reference values
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::Contest(args) => contest::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Endure(args) => endure::run(&args),
+        Task::Engines(args) => engines::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Image(args) => image::run(&args),
         Task::Test(args) => test::run(&args),

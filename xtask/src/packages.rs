@@ -30,10 +30,19 @@ pub(crate) const FOR_TESTS: &[Package] = &[
 pub(crate) const FOR_NATIVE: &[Package] =
     &[Package { name: "mount", program: "losetup" }, Package { name: "util-linux", program: "unshare" }];
 
+/// Container engines, each of which is tried if it is there.
+pub(crate) const FOR_ENGINES: &[Package] =
+    &[Package { name: "podman", program: "podman" }, Package { name: "containerd", program: "containerd" }];
+
+/// The names of the packages that are not there.
+pub(crate) fn missing(packages: &[Package]) -> Vec<&'static str> {
+    let missing = packages.iter().filter(|package| !is_on_path(package.program));
+    missing.map(|package| package.name).collect()
+}
+
 /// Makes sure that the packages are there.
 pub(crate) fn ensure(packages: &[Package]) -> anyhow::Result<()> {
-    let missing: Vec<_> = packages.iter().filter(|package| !is_on_path(package.program)).collect();
-    let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    let names = missing(packages);
     if names.is_empty() {
         return Ok(());
     }

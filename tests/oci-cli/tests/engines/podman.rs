@@ -82,6 +82,11 @@ impl Drop for Podman {
         // Also what is mounted for containers goes with them.
         let _ = self.command(&["rm", "--all", "--force", "--time", "0"]).output();
         let _ = self.command(&["unmount", "--all"]).output();
+        // Where every podman has its cgroups: it goes if nobody uses it.
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(hierarchy.path().join("libpod_parent/conmon"));
+            let _ = fs::remove_dir(hierarchy.path().join("libpod_parent"));
+        }
     }
 }
 
