@@ -8,6 +8,7 @@ use oci_spec::runtime::{
     Hook as AskedHook, Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, LinuxIdMapping,
     LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain, LinuxTimeOffset, Spec,
 };
+use policy_engine::GuestPath;
 use policy_engine::request::linux::{
     CgroupsPath, DeviceAccess, DeviceKind, DeviceNode, DeviceRule, Hook, Hooks, IdMapping, IdMappings,
     LinuxSettings, MountSet, Namespace, Namespaces, Personality, Propagation, Sysctl, TimeOffset,
@@ -89,10 +90,18 @@ fn namespaces(linux: &Linux) -> anyhow::Result<Namespaces> {
         }
         *place = match asked.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
             None => Namespace::New,
-            Some(path) => Namespace::Join(super::path(path)?),
+            Some(path) => Namespace::Join(namespace_file(path)?),
         };
     }
     Ok(namespaces)
+}
+
+/// The file of a namespace. Its directory may be named by symbolic links (`/var/run/netns`), which the executor does not
+/// follow.
+fn namespace_file(given: &Path) -> anyhow::Result<GuestPath> {
+    let (directory, name) = given.parent().zip(given.file_name()).context("no namespace is there")?;
+    let directory = directory.canonicalize().with_context(|| directory.display().to_string())?;
+    super::path(&directory.join(name))
 }
 
 pub(super) fn mappings(asked: Option<&Vec<LinuxIdMapping>>) -> Vec<IdMapping> {
