@@ -14,6 +14,7 @@ mod exec;
 #[cfg(feature = "handover")]
 pub mod handover;
 mod hooks;
+mod id_map;
 mod mappings;
 mod mounts;
 mod namespaces;
@@ -44,9 +45,10 @@ pub use self::control::{PauseError, UpdateError};
 pub use self::devices::DeviceError;
 pub use self::exec::ExecError;
 pub use self::hooks::HookState;
+pub use self::id_map::IdMapError;
 pub use self::mappings::MappingError;
 pub use self::mounts::MountError;
-use self::mounts::Source;
+use self::mounts::{IdMap, Source};
 pub use self::namespaces::NamespaceError;
 use self::namespaces::Users;
 use self::outside::FromOutside;
@@ -100,6 +102,15 @@ pub enum CreateError {
         #[source]
         source: io::Error,
     },
+    /// There is no user namespace to map the ids of a bind mount by.
+    #[error("the ids of the bind mount at `{destination}` cannot be mapped")]
+    IdMap {
+        /// Where it was to be mounted.
+        destination: String,
+        /// Why.
+        #[source]
+        source: IdMapError,
+    },
     /// The kernel makes no file system as it is asked for.
     #[error("the file system of type `{fstype}` for `{destination}` cannot be made")]
     Filesystem {
@@ -135,6 +146,11 @@ pub enum CreateError {
 }
 
 impl CreateError {
+    /// There is no user namespace for a mount.
+    fn id_map(mount: &MountPlan, source: IdMapError) -> Self {
+        Self::IdMap { destination: mount.destination.clone(), source }
+    }
+
     /// The tree for a mount is not there.
     fn mount_source(mount: &MountPlan, source: &Source, error: io::Error) -> Self {
         let destination = mount.destination.clone();
@@ -282,13 +298,19 @@ fn make(
         let root = rootfs::copy_root(rootfs, &request.rootfs, mounts, rootfs_propagation);
         descriptors.push(root.map_err(CreateError::Rootfs)?);
     }
+    let Limited { cgroup, unenforced } = Cgroup::create(request).map_err(CreateError::Cgroup)?;
     let trees = root.mounts.iter().filter(|mount| mount.what == MountKind::Tree);
     for (mount, source) in trees.zip(&sources) {
-        let tree = rootfs::provide(source, &options.bind_source_directories);
+        let map = |ids: &IdMap| id_map::user_namespace(launcher, cgroup.as_fd(), &ids.mappings);
+        let ids = source.id_map().map(map).transpose().map_err(|error| Unmade {
+            undone: !matches!(error, IdMapError::End(_)),
+            error: CreateError::id_map(mount, error),
+        })?;
+        let ids = ids.as_ref().map(OwnedFd::as_fd);
+        let tree = rootfs::provide(source, &options.bind_source_directories, ids);
         descriptors.push(tree.map_err(|error| CreateError::mount_source(mount, source, error))?);
     }
     descriptors.extend(root.hooks.open().map_err(CreateError::Hooks)?);
-    let Limited { cgroup, unenforced } = Cgroup::create(request).map_err(CreateError::Cgroup)?;
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
     let plan = Plan::Init(Box::new(root), process);

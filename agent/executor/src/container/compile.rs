@@ -7,7 +7,9 @@ use rustix::thread::CapabilitySet;
 use super::devices::{self, DeviceError};
 use super::mounts::{self, MountError, Mounts, Source};
 use super::namespaces::{self, JoinedNamespace, NamespaceError};
-use super::plan::{CapabilityBits, ProcessPlan, RlimitKind, RlimitPlan, RootPlan, Spreading};
+use super::plan::{
+    CapabilityBits, MountKind, MountPlan, ProcessPlan, RlimitKind, RlimitPlan, RootPlan, Spreading,
+};
 use super::seccomp::{self, SeccompError};
 use super::settings;
 use super::sysctls::{self, SysctlError};
@@ -176,7 +178,9 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
         let own = own.iter().filter(|_| own_paths).map(|&path| path.to_owned());
         own.chain(asked.iter().map(ToString::to_string)).collect()
     };
+    let shows_cgroups = |mount: &MountPlan| matches!(mount.what, MountKind::Hierarchies { .. });
     let plan = RootPlan {
+        awaits_cgroups: mounts.plans.iter().any(shows_cgroups),
         namespaces,
         hostname: request.hostname.as_ref().map(|hostname| hostname.as_str().to_owned()),
         domainname: linux.domainname.clone(),

@@ -7,9 +7,10 @@ mod options;
 
 use policy_engine::GuestPath;
 use policy_engine::path::ParsePathError;
-use policy_engine::request::linux::MountSet;
+use policy_engine::request::linux::{IdMappings, MountSet};
 use policy_engine::request::{ContainerMount, CreateContainer};
 
+use super::mappings::MappingError;
 use super::plan::MountPlan;
 use crate::sys::mount_attributes::{Changes, Extent};
 
@@ -55,6 +56,9 @@ pub enum MountError {
     /// Id mappings of a mount that cannot have any.
     #[error("ids are mapped in bind mounts of containers that choose their mounts freely")]
     IdMappings,
+    /// Id mappings that make no sense, or that neither the mount nor the container has.
+    #[error("the id mappings are refused")]
+    Mapping(#[source] MappingError),
     /// The source of a bind mount is no path.
     #[error("the source of a bind mount is not a path")]
     Source(#[source] ParsePathError),
@@ -78,6 +82,16 @@ pub(crate) enum Source {
     Filesystem(FilesystemSource),
 }
 
+impl Source {
+    /// Who is who in it, if it says so.
+    pub(crate) fn id_map(&self) -> Option<&IdMap> {
+        match self {
+            Self::Bind(bind) => bind.id_map.as_ref(),
+            Self::Filesystem(_) => None,
+        }
+    }
+}
+
 /// The source of a bind mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BindSource {
@@ -88,10 +102,19 @@ pub(crate) struct BindSource {
     /// Whether a source that is a symbolic link is made again.
     pub(crate) copy_symlink: bool,
     pub(crate) peers: Peers,
+    pub(crate) id_map: Option<IdMap>,
     /// Changes of the mount itself.
     pub(crate) mount: Changes,
     /// Changes of all mounts, which come after those.
     pub(crate) tree: Changes,
+}
+
+/// Who is who in a bind mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IdMap {
+    /// From the ids of the file system to those of the guest.
+    pub(crate) mappings: IdMappings,
+    pub(crate) extent: Extent,
 }
 
 /// What a bind mount has to do with the mount that it is a copy of, `mount_namespaces(7)`.

@@ -57,10 +57,7 @@ impl FromOutside {
     /// Maps the ids of a new user namespace. The result is whether the process waits for that.
     pub(super) fn map_ids(&self, pid: Pid, exit: &Exit) -> io::Result<bool> {
         let Some(mappings) = &self.mappings else { return Ok(false) };
-        exit.unless_collected(|| {
-            write(pid, "uid_map", &mappings::text(&mappings.uids))?;
-            write(pid, "gid_map", &mappings::text(&mappings.gids))
-        })?;
+        exit.unless_collected(|| map(pid, mappings))?;
         Ok(true)
     }
 
@@ -77,6 +74,12 @@ impl FromOutside {
             Ok(())
         })
     }
+}
+
+/// Maps the ids of the new user namespace of a process that was not collected.
+pub(super) fn map(pid: Pid, mappings: &IdMappings) -> io::Result<()> {
+    write(pid, "uid_map", &mappings::text(&mappings.uids))?;
+    write(pid, "gid_map", &mappings::text(&mappings.gids))
 }
 
 /// Writes to a file of a process, at once.

@@ -28,6 +28,8 @@ pub(crate) enum Plan {
     /// A further process, in those namespaces of the init that the `CLONE_NEW*` bits say. Descriptors: the container's
     /// init, then standard streams.
     Exec(u32, ProcessPlan),
+    /// No process of a container: it is there for the new user namespace that it is born in, until the agent has that.
+    UserNamespace,
 }
 
 /// The namespaces, the file system, the names and the kernel parameters that a container sees.
@@ -42,6 +44,8 @@ pub(crate) struct RootPlan {
     pub(crate) masked_paths: Vec<String>,
     pub(crate) readonly_paths: Vec<String>,
     pub(crate) readonly_rootfs: bool,
+    /// Whether the process waits until the agent has taken it into its cgroups of version 1: what it mounts shows them.
+    pub(crate) awaits_cgroups: bool,
     /// Whether the process waits for a word of the agent's before it exchanges the root.
     pub(crate) stops_before_pivot: bool,
     pub(crate) hooks: HooksPlan,

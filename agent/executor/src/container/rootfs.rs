@@ -14,7 +14,7 @@ use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_t
 
 use super::mounts::{BindSource, FilesystemSource, Peers, Source};
 use crate::mounts::Filesystem;
-use crate::sys::mount_attributes::{Changes, Extent, change_mount, set_propagation};
+use crate::sys::mount_attributes::{Changes, Extent, change_mount, map_ids, set_propagation};
 
 const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
     .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
@@ -57,10 +57,21 @@ fn identity(descriptor: BorrowedFd<'_>) -> io::Result<(u32, u32, u64, u64)> {
     Ok((status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id))
 }
 
-/// What `source` speaks of, as a detached tree; a bind mount's lies in one of `directories`.
-pub(super) fn provide(source: &Source, directories: &[GuestPath]) -> io::Result<OwnedFd> {
+/// What `source` speaks of, as a detached tree; a bind mount's lies in one of `directories`, and has its ids mapped by
+/// the user namespace `ids` if it is to have.
+pub(super) fn provide(
+    source: &Source,
+    directories: &[GuestPath],
+    ids: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
     match source {
-        Source::Bind(bind) => copy_source(bind, directories),
+        Source::Bind(bind) => {
+            let tree = copy_source(bind, directories)?;
+            if let Some((ids, map)) = ids.zip(bind.id_map.as_ref()) {
+                map_ids(tree.as_fd(), ids, map.extent)?;
+            }
+            Ok(tree)
+        }
         Source::Filesystem(filesystem) => make(filesystem),
     }
 }

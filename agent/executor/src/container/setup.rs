@@ -59,11 +59,20 @@ pub(crate) fn run(token: &SingleThreaded, kind: Kind, inheritance: Inheritance) 
     let Err(failure) = plan.and_then(|plan| match (kind, plan) {
         (Kind::Init(_), Plan::Init(root, process)) => init(token, &root, &process, descriptors, &channel),
         (Kind::Exec, Plan::Exec(namespaces, process)) => exec(namespaces, &process, descriptors, &channel),
-        (Kind::Init(_), Plan::Exec(..)) | (Kind::Exec, Plan::Init(..)) => Err(Errno::INVAL).at(Step::Plan),
+        (Kind::Init(_), Plan::UserNamespace) => hold(&channel),
+        (Kind::Init(_), Plan::Exec(..)) | (Kind::Exec, Plan::Init(..) | Plan::UserNamespace) => {
+            Err(Errno::INVAL).at(Step::Plan)
+        }
     });
     // When the agent is gone as well there is nobody to tell.
     let _ = Report::Failed(failure).send(&channel, None);
     exit(EXIT_CODE)
+}
+
+/// Is there until the agent has no use for it any more.
+fn hold(channel: &Channel) -> Result<Infallible, Failure> {
+    while channel.receive().at(Step::Plan)?.is_some() {}
+    exit(0)
 }
 
 /// The init of a container.
@@ -76,7 +85,7 @@ fn init(
 ) -> Result<Infallible, Failure> {
     scheduling::begin(&process.settings)?;
     signals::block_none().at(Step::Signals)?;
-    if plan.namespaces.users == Users::New {
+    if plan.namespaces.users == Users::New || plan.awaits_cgroups {
         await_word(GO_ON, channel, Step::Identity)?;
     }
     let mut outside = namespaces::enter(plan, &mut descriptors)?;

@@ -149,11 +149,13 @@ pub(super) fn spawn(
     let (kind, process) = match plan {
         Plan::Init(root, process) => (Kind::Init(root.namespaces.birth()), process),
         Plan::Exec(_, process) => (Kind::Exec, process),
+        Plan::UserNamespace => return Err(SpawnError::Prepare(io::ErrorKind::InvalidInput.into()).into()),
     };
     let timeout = match plan {
         Plan::Init(root, _) => REPORT_TIMEOUT.saturating_add(root.hooks.time_limit()),
-        Plan::Exec(..) => REPORT_TIMEOUT,
+        Plan::Exec(..) | Plan::UserNamespace => REPORT_TIMEOUT,
     };
+    let awaits_cgroups = matches!(plan, Plan::Init(root, _) if root.awaits_cgroups);
     let streams = Prepared::new(access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
     if let Some(outside) = outside {
         outside.own_streams(&streams.theirs()).map_err(SpawnError::Streams)?;
@@ -174,26 +176,27 @@ pub(super) fn spawn(
     registration.add(pid, Arc::downgrade(&exit));
     drop(theirs);
 
-    match accompany((pid, &exit), cgroup, &ours, streams, before_pivot, outside) {
+    let adopted = cgroup.adopt(pid).map_err(SpawnError::Prepare);
+    let accompanied =
+        adopted.and_then(|()| accompany((pid, &exit), awaits_cgroups, &ours, streams, before_pivot, outside));
+    match accompanied {
         Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
         Err(error) => Err(Failed { error, remnant: Remnant::Child(exit) }),
     }
 }
 
-/// Does for a new process what it needs others for, until it has set itself up.
+/// Does for a new process, which is in its cgroups, what it needs others for, until it has set itself up.
 fn accompany(
     (pid, exit): (Pid, &Arc<Exit>),
-    cgroup: &Cgroup,
+    awaits_cgroups: bool,
     channel: &Channel,
     streams: Prepared,
     before_pivot: Option<&BeforePivot>,
     outside: Option<&FromOutside>,
 ) -> Result<Stdio, SpawnError> {
-    cgroup.adopt(pid).map_err(SpawnError::Prepare)?;
     collect_when_ended(exit).map_err(SpawnError::Prepare)?;
-    if let Some(outside) = outside
-        && outside.map_ids(pid, exit).map_err(SpawnError::Mapping)?
-    {
+    let mapped = outside.map_or(Ok(false), |outside| outside.map_ids(pid, exit));
+    if mapped.map_err(SpawnError::Mapping)? || awaits_cgroups {
         channel.send(GO_ON, &[]).map_err(SpawnError::Silent)?;
     }
     if let Some(before_pivot) = before_pivot {

@@ -61,6 +61,20 @@ pub(crate) fn set_propagation(
     set_attributes(mount, &attributes, extent)
 }
 
+/// Shows the files of `mount`, which is attached nowhere yet, as belonging to those whom `user_namespace` says.
+pub(crate) fn map_ids(
+    mount: BorrowedFd<'_>,
+    user_namespace: BorrowedFd<'_>,
+    extent: Extent,
+) -> io::Result<()> {
+    let attributes = MountAttributes {
+        set: MountAttrFlags::MOUNT_ATTR_IDMAP.bits().into(),
+        user_namespace: u64::from(user_namespace.as_raw_fd().unsigned_abs()),
+        ..MountAttributes::default()
+    };
+    set_attributes(mount, &attributes, extent)
+}
+
 /// Adds `set` to the attributes of the mount whose root `mount` is, and makes its propagation private.
 pub(crate) fn restrict_mount(mount: BorrowedFd<'_>, set: MountAttrFlags, extent: Extent) -> io::Result<()> {
     let attributes = MountAttributes {

@@ -21,6 +21,7 @@ mod exchange;
 mod forged;
 mod guest;
 mod hooks;
+mod id_maps;
 mod isolation;
 mod lifecycle;
 mod limits;
@@ -74,6 +75,7 @@ fn main() {
             hooks::TESTS,
             mounts_as_asked::TESTS,
             devices::TESTS,
+            id_maps::TESTS,
         ]),
     );
     // These trace or kill the launcher that the others share, and each other's.

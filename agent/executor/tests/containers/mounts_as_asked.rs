@@ -153,10 +153,10 @@ fn attributes() {
 }
 
 /// A tmpfs of the guest's, as long as this is there.
-struct GuestMount(String);
+pub(crate) struct GuestMount(String);
 
 impl GuestMount {
-    fn new(place: String) -> Self {
+    pub(crate) fn new(place: String) -> Self {
         fs::create_dir_all(&place).unwrap();
         mount("tmpfs", place.as_str(), "tmpfs", MountFlags::empty(), None).unwrap();
         Self(place)
@@ -303,6 +303,11 @@ fn hierarchies() {
     }
     assert_eq!(shown(&mountinfo, "/sys/fs/cgroup").fstype, "tmpfs");
     assert_eq!(shown(&mountinfo, "/sys/fs/cgroup").options[0], "ro");
+    // What is shown is the container's own, which it was in when it made its cgroup namespace.
+    let limited = mountinfo
+        .lines()
+        .find(|line| line.contains("/sys/fs/cgroup/memory ") || line.contains(" /sys/fs/cgroup/pids "));
+    assert_eq!(limited.and_then(|line| line.split(' ').nth(3)), Some("/"), "{mountinfo}");
     for name in names {
         let directory = name.strip_prefix("name=").unwrap_or(name);
         let shown = shown(&mountinfo, &format!("/sys/fs/cgroup/{directory}"));

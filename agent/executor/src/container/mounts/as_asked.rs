@@ -7,7 +7,8 @@ use policy_engine::request::linux::{LinuxSettings, Propagation};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 
 use super::options::{self, Options};
-use super::{BindSource, FilesystemSource, MOUNTS_MAX, MountError, Mounts, Peers, Source};
+use super::{BindSource, FilesystemSource, IdMap, MOUNTS_MAX, MountError, Mounts, Peers, Source};
+use crate::container::mappings;
 use crate::container::plan::{Inherited, MountKind, MountPlan, Virtual};
 use crate::sys::mount_attributes::Extent;
 
@@ -31,14 +32,17 @@ fn add(mounts: &mut Mounts, mount: &ContainerMount, settings: &LinuxSettings) ->
         return Err(MountError::Reserved);
     }
     let options = options::parse(&mount.options)?;
-    if options.id_map.is_some() || !mount.id_mappings.is_empty() {
+    let id_map = id_map(mount, &options, settings)?;
+    let binds = !options.remount && (options.bind.is_some() || mount.fstype == "bind");
+    if id_map.is_some() && !binds {
         return Err(MountError::IdMappings);
     }
     let what = if options.remount {
         nothing_of_the_filesystem(&options)?;
         MountKind::Changes { mount: options.mount, tree: options.tree }
-    } else if options.bind.is_some() || mount.fstype == "bind" {
-        mounts.sources.push(Source::Bind(bind_source(mount, &options, settings)?));
+    } else if binds {
+        let source = bind_source(mount, &options, settings)?;
+        mounts.sources.push(Source::Bind(BindSource { id_map, ..source }));
         MountKind::Tree
     } else {
         match new_filesystem(mount, &options)? {
@@ -55,6 +59,21 @@ fn add(mounts: &mut Mounts, mount: &ContainerMount, settings: &LinuxSettings) ->
         propagation: options.propagation,
     });
     Ok(())
+}
+
+/// Who is who in a mount: as it says itself, or as in the container.
+fn id_map(
+    mount: &ContainerMount,
+    options: &Options,
+    settings: &LinuxSettings,
+) -> Result<Option<IdMap>, MountError> {
+    let mappings = match (mount.id_mappings.is_empty(), options.id_map) {
+        (true, None) => return Ok(None),
+        (true, Some(_)) => &settings.namespaces.id_mappings,
+        (false, _) => &mount.id_mappings,
+    };
+    mappings::check_ranges(mappings).map_err(MountError::Mapping)?;
+    Ok(Some(IdMap { mappings: mappings.clone(), extent: options.id_map.unwrap_or(Extent::One) }))
 }
 
 /// What a bind or a remount cannot have.
@@ -93,6 +112,7 @@ fn bind_source(
         follow_links: true,
         copy_symlink: options.copy_symlink,
         peers,
+        id_map: None,
         mount: options.mount,
         tree: options.tree,
     })

@@ -92,6 +92,7 @@ impl Mounts {
                     follow_links: false,
                     copy_symlink: false,
                     peers: Peers::None,
+                    id_map: None,
                     mount: Changes::default(),
                     tree: Changes { clear: 0, set },
                 }));

@@ -68,7 +68,7 @@ mod tests {
     fn new_file_systems_are_labelled_once() {
         let label = (CONTEXT.to_owned(), LABEL.to_owned());
         for kind in [Virtual::Dev, Virtual::Devpts, Virtual::Tmpfs, Virtual::Mqueue] {
-            assert_eq!(with_label(kind, &[]), [label.clone()]);
+            assert_eq!(with_label(kind, &[]), std::slice::from_ref(&label));
         }
         for kind in [Virtual::Proc, Virtual::Sysfs, Virtual::Cgroup] {
             assert_eq!(with_label(kind, &[]), []);

@@ -1,6 +1,7 @@
-use policy_engine::request::linux::IdMappings;
+use policy_engine::request::linux::{IdMapping, IdMappings};
 
 use super::*;
+use crate::container::mappings::MappingError;
 
 fn mount(destination: &str, source: &str, fstype: &str, options: &[&str]) -> ContainerMount {
     ContainerMount {
@@ -74,8 +75,7 @@ fn nothing_is_ignored() {
         ("bind", &["size=1m"][..], mounted("size")),
         ("bind", &["sync"], mounted("sync")),
         ("bind", &["tmpcopyup"], option("tmpcopyup")),
-        ("bind", &["idmap"], MountError::IdMappings),
-        ("tmpfs", &["idmap"], MountError::IdMappings),
+        ("bind", &["idmap"], MountError::Mapping(MappingError::Missing)),
         ("tmpfs", &["remount", "size=1m"], mounted("size")),
         ("tmpfs", &["copy-symlink"], option("copy-symlink")),
         ("proc", &["tmpcopyup"], option("tmpcopyup")),
@@ -88,6 +88,33 @@ fn nothing_is_ignored() {
     assert!(matches!(plan(&[mount("/data", "srv", "bind", &[])]), Err(MountError::Source(_))));
     let many = vec![mount("/data", "t", "tmpfs", &[]); MOUNTS_MAX + 1];
     assert_eq!(plan(&many), Err(MountError::TooMany));
+}
+
+#[test]
+fn ids_are_mapped_as_the_mount_says_or_as_in_the_container() {
+    let ranges = |host_id| vec![IdMapping { container_id: 0, host_id, size: 10 }];
+    let mappings = |host_id| IdMappings { uids: ranges(host_id), gids: ranges(host_id) };
+    let mut settings = LinuxSettings::default();
+    settings.namespaces.id_mappings = mappings(7);
+    let map = |mount: ContainerMount| {
+        let mounts = compile([mount].iter(), &settings).map_err(|(_, error)| error)?;
+        let [Source::Bind(source)] = mounts.sources.as_slice() else { panic!("{mounts:?}") };
+        Ok(source.id_map.clone())
+    };
+    let with = |options: &[&str]| mount("/data", "/srv", "bind", options);
+    assert_eq!(map(with(&["rbind"])), Ok(None));
+    let found = |mappings, extent| Ok(Some(IdMap { mappings, extent }));
+    assert_eq!(map(with(&["rbind", "idmap"])), found(mappings(7), Extent::One));
+    let own = |options: &[&str]| ContainerMount { id_mappings: mappings(100), ..with(options) };
+    assert_eq!(map(own(&["rbind"])), found(mappings(100), Extent::One));
+    assert_eq!(map(own(&["rbind", "ridmap"])), found(mappings(100), Extent::Tree));
+    let mut half = own(&["rbind"]);
+    half.id_mappings.gids.clear();
+    assert_eq!(map(half), Err(MountError::Mapping(MappingError::Missing)));
+    for options in [&["remount", "ro"][..], &[]] {
+        let other = ContainerMount { fstype: "tmpfs".to_owned(), ..own(options) };
+        assert_eq!(map(other), Err(MountError::IdMappings));
+    }
 }
 
 #[test]
