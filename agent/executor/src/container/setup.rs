@@ -13,6 +13,7 @@ mod identity;
 mod label;
 mod namespaces;
 pub(super) mod outside;
+mod place;
 mod procfs;
 mod program;
 mod root;

@@ -12,6 +12,8 @@ use crate::guest::{Guest, bind, grant, process};
 pub(crate) const TESTS: &[crate::Test] = &[
     ("cve_2025_52881_and_2025_62596_a_forged_proc_takes_no_write", forged_proc),
     ("cve_2019_19921_2023_27561_2023_28642_and_2025_54867_a_linked_tree_is_refused", linked_trees),
+    ("cve_2021_30465_a_link_in_a_volume_leads_no_mount_elsewhere", links_in_volumes),
+    ("links_of_the_image_lead_mounts_through_it", links_of_the_image),
     ("cve_2025_31133_and_2025_62161_a_forged_null_device_masks_nothing", forged_null),
     ("cve_2025_52565_a_forged_terminal_multiplexer_is_refused", forged_multiplexer),
     ("cve_2025_52565_a_forged_console_is_covered_or_refused", forged_console),
@@ -68,6 +70,62 @@ fn linked_trees() {
         request.mounts = vec![bind(&volume, "/v", &["rbind"])];
         assert_eq!(failed_step(&guest, request), Step::Mount, "{tree} -> {target}");
     }
+}
+
+/// The volume is another container's as well, which would choose what is mounted over.
+fn links_in_volumes() {
+    for (target, destination) in [
+        ("/", "/v/link/bin"),
+        ("/bin", "/v/link"),
+        ("../bin", "/v/link"),
+        ("../etc/passwd", "/v/link"),
+        ("here", "/v/link"),
+        ("missing", "/v/link/below"),
+    ] {
+        let guest = Guest::new();
+        let (shared, source) = (guest.volume("shared"), guest.volume("source"));
+        symlink(target, format!("{shared}/link")).unwrap();
+        fs::create_dir(format!("{shared}/here")).unwrap();
+        fs::write(format!("{source}/file"), "source").unwrap();
+        let source = if target.ends_with("passwd") { format!("{source}/file") } else { source };
+        let mut request = guest.request(&["true"]);
+        request.mounts = vec![bind(&shared, "/v", &["rbind"]), bind(&source, destination, &["rbind"])];
+        assert_eq!(failed_step(&guest, request), Step::Mount, "{target}");
+        assert_eq!(fs::read_dir(&shared).unwrap().count(), 2);
+    }
+}
+
+fn links_of_the_image() {
+    let guest = Guest::new();
+    let source = guest.volume("source");
+    fs::write(format!("{source}/file"), "source").unwrap();
+    fs::create_dir_all(guest.root().join("var")).unwrap();
+    symlink("../run", guest.root().join("var/run")).unwrap();
+    symlink("/../../etc/./passwd", guest.root().join("users")).unwrap();
+    symlink("/var/run/secrets", guest.root().join("tmp/link")).unwrap();
+    let mut request =
+        guest.request(&["cat", "/run/secrets/deep/file", "/etc/passwd", "/run/secrets/again/file"]);
+    request.mounts = vec![
+        bind(&guest.volume("run"), "/run", &["rbind"]),
+        bind(&source, "/var/run/secrets/deep", &["rbind"]),
+        bind(&format!("{source}/file"), "/users", &["rbind"]),
+        bind(&source, "/tmp/link/again", &["rbind"]),
+    ];
+    assert_eq!(guest.run(request).1, "source".repeat(3));
+    // In a circle, and too many of them.
+    symlink("circle", guest.root().join("circle")).unwrap();
+    for number in 0..50 {
+        symlink(format!("chain{}", number + 1), guest.root().join(format!("chain{number}"))).unwrap();
+    }
+    fs::create_dir(guest.root().join("chain50")).unwrap();
+    for destination in ["/circle", "/circle/below", "/chain0", "/chain0/below"] {
+        let mut request = guest.request(&["true"]);
+        request.mounts = vec![bind(&source, destination, &["rbind"])];
+        assert_eq!(failed_step(&guest, request), Step::Mount, "{destination}");
+    }
+    let mut request = guest.request(&["cat", "/chain50/below/file"]);
+    request.mounts = vec![bind(&source, "/chain20/below", &["rbind"])];
+    assert_eq!(guest.run(request).1, "source");
 }
 
 /// A volume that covers `/dev` by way of a link of the image, with something else for the null device.

@@ -26,6 +26,9 @@ const APPLETS: [&str; 31] = [
     "test", "touch", "true", "tty", "umount", "unshare",
 ];
 
+/// A supplementary group of the agent's own.
+const AGENTS_GROUP: u32 = 4711;
+
 static LAUNCHER: OnceLock<Launcher> = OnceLock::new();
 static LEAKED: OnceLock<fs::File> = OnceLock::new();
 
@@ -46,6 +49,8 @@ pub(crate) fn boot() {
     let leaked = fs::File::open("/etc/passwd").unwrap();
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
     LEAKED.set(leaked).expect("the first");
+    // A group that no container has.
+    rustix::thread::set_thread_groups(&[rustix::process::Gid::from_raw(AGENTS_GROUP)]).unwrap();
     let authority = BootAuthority::take().expect("the first to ask");
     LAUNCHER.set(Launcher::start(&authority).expect("a launcher")).expect("the first launcher");
 }

@@ -59,7 +59,7 @@ pub(super) fn mount(
             hierarchies::mount(&place, hierarchies, MountAttrFlags::from_bits_retain(*attributes))?
         }
         MountKind::Changes { mount, tree } => {
-            let place = root.find(destination)?;
+            let place = root.existing_mount_point(destination)?;
             for (changes, extent) in [(mount, Extent::One), (tree, Extent::Tree)] {
                 change_mount(place.as_fd(), *changes, extent)?;
             }
@@ -81,7 +81,7 @@ fn inheriting(
     attributes: MountAttrFlags,
     inherited: Inherited,
 ) -> io::Result<OwnedFd> {
-    let covered = match root.find(&plan.destination) {
+    let covered = match root.existing_mount_point(&plan.destination) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         other => Some(other?),
     };

@@ -9,12 +9,16 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2, readlinkat, symlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 
 use crate::container::plan::Spreading;
 use crate::sys::mount_attributes::{Changes, Extent, change_mount};
+
+/// How often a path is resolved anew when something is renamed meanwhile: whoever does nothing else must not keep it from
+/// ending.
+const ATTEMPTS_MAX: usize = 128;
 
 /// The root of a container.
 #[derive(Debug)]
@@ -71,7 +75,7 @@ impl Root {
     /// Opens `path`, with further restrictions on how it is resolved.
     pub(super) fn open(&self, path: &str, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
         let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        loop {
+        for _ in 0..ATTEMPTS_MAX {
             match openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
                 Ok(descriptor) => return Ok(descriptor),
                 // The kernel could not rule out that a `..` raced with a rename.
@@ -79,47 +83,18 @@ impl Root {
                 Err(errno) => return Err(errno.into()),
             }
         }
+        Err(Errno::AGAIN.into())
     }
 
-    /// Makes the missing directories of `path`.
+    /// Makes the directory `path` and those on the way, if it is missing.
     pub(super) fn ensure_directory(&self, path: &str) -> io::Result<()> {
-        self.directory(Path::new(path)).map(drop)
-    }
-
-    /// The directory `path`, made if it is missing.
-    ///
-    /// A dangling symbolic link on the way is an error, not a place to make something at.
-    pub(super) fn directory(&self, path: &Path) -> io::Result<OwnedFd> {
-        let mut reached = Path::new("/").to_path_buf();
-        let mut directory = self.open("/", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())?;
-        for component in path.components().skip(1) {
-            reached.push(component);
-            let text = reached.to_str().ok_or(Errno::INVAL)?;
-            let flags = OFlags::PATH | OFlags::DIRECTORY;
-            directory = match self.open(text, flags, ResolveFlags::empty()) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    mkdirat(&directory, component.as_os_str(), Mode::from_raw_mode(0o755))?;
-                    open_child(&directory, component.as_os_str().to_str().ok_or(Errno::INVAL)?, flags)?
-                }
-                other => other?,
-            };
-        }
-        Ok(directory)
-    }
-
-    /// The place to mount a directory or a file at, made if it is missing.
-    pub(super) fn mount_point(&self, path: &str, directory: bool) -> io::Result<OwnedFd> {
-        if directory {
-            return self.directory(Path::new(path));
-        }
         match self.find(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.directory(Path::new(path)).map(drop)
+            }
+            // Entering it will tell what it is.
+            other => other.map(drop),
         }
-        let path = Path::new(path);
-        let parent = self.directory(path.parent().ok_or(Errno::INVAL)?)?;
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or(Errno::INVAL)?;
-        new_file(&parent, name)
     }
 
     /// Makes a symbolic link like `link` at `path`, unless there is the same already.
@@ -175,5 +150,30 @@ pub(super) fn is_symlink(descriptor: &OwnedFd) -> io::Result<bool> {
 /// Refuses a working directory that the container's root does not reach (CVE-2024-21626).
 pub(super) fn check_working_directory() -> io::Result<()> {
     let path = rustix::process::getcwd(Vec::new())?;
-    if path.as_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::NOENT.into()) }
+    if is_reached(path.as_bytes()) { Ok(()) } else { Err(Errno::NOENT.into()) }
+}
+
+/// The kernel puts a word before a path that does not begin at the root of the process.
+fn is_reached(path: &[u8]) -> bool {
+    path.starts_with(b"/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_working_directory_that_no_path_leads_to_is_refused() {
+        let gone = std::thread::spawn(|| {
+            // This thread's alone.
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            rustix::process::chdir(directory.path()).unwrap();
+            check_working_directory().unwrap();
+            drop(directory);
+            check_working_directory().map_err(|error| error.kind())
+        });
+        assert_eq!(gone.join().unwrap(), Err(io::ErrorKind::NotFound));
+        assert!(!is_reached(b"(unreachable)/etc") && is_reached(b"/") && !is_reached(b""));
+    }
 }
