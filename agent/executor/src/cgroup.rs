@@ -120,8 +120,16 @@ impl Cgroup {
 
     /// Takes a process that was born here into the hierarchies of version 1 where the container is limited.
     pub(crate) fn adopt(&self, pid: Pid) -> io::Result<()> {
-        let directories = self.hierarchies.legacy.iter().filter_map(|found| found.directory(&self.relative));
-        directories.into_iter().try_for_each(|directory| legacy::attach(&directory, pid))
+        self.legacy_directories().try_for_each(|directory| legacy::attach(&directory, pid))
+    }
+
+    /// Whether there is anything to [`adopt`](Self::adopt) a process for.
+    pub(crate) fn adopts(&self) -> bool {
+        self.legacy_directories().next().is_some()
+    }
+
+    fn legacy_directories(&self) -> impl Iterator<Item = PathBuf> {
+        self.hierarchies.legacy.iter().filter_map(|found| found.directory(&self.relative))
     }
 
     /// The directory that has a controller of version 1, if it was made.

@@ -282,7 +282,7 @@ fn make(
     let mut process =
         compile::process(&request.process, &options.extra_env, request).map_err(CreateError::Plan)?;
     let outside = FromOutside::take(&mut process, &request.linux.namespaces, true);
-    let Compiled { plan: root, joined, sources } =
+    let Compiled { plan: mut root, joined, sources } =
         compile::root(request, options).map_err(CreateError::Plan)?;
     let mut descriptors = Vec::new();
     for namespace in &joined {
@@ -313,6 +313,7 @@ fn make(
     descriptors.extend(root.hooks.open().map_err(CreateError::Hooks)?);
     let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
+    root.awaits_cgroups |= cgroup.adopts();
     let plan = Plan::Init(Box::new(root), process);
     let before_pivot = options.before_pivot.as_ref();
     match spawn(launcher, &plan, &cgroup, &descriptors, access, before_pivot, outside.as_ref()) {

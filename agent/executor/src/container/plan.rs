@@ -44,7 +44,8 @@ pub(crate) struct RootPlan {
     pub(crate) masked_paths: Vec<String>,
     pub(crate) readonly_paths: Vec<String>,
     pub(crate) readonly_rootfs: bool,
-    /// Whether the process waits until the agent has taken it into its cgroups of version 1: what it mounts shows them.
+    /// Whether the process waits until the agent has taken it into its cgroups of version 1: what it mounts shows them, and
+    /// its cgroup namespace begins with them.
     pub(crate) awaits_cgroups: bool,
     /// Whether the process waits for a word of the agent's before it exchanges the root.
     pub(crate) stops_before_pivot: bool,

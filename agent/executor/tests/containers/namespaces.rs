@@ -3,8 +3,8 @@
 use std::fs;
 
 use executor::container::{Container, CreateError, NamespaceError, PlanError, SpawnError, Step, SysctlError};
-use policy_engine::request::CreateContainer;
 use policy_engine::request::linux::{Namespace, Namespaces, Propagation, Sysctl};
+use policy_engine::request::{CreateContainer, Maximum};
 
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
 
@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("what_is_joined_is_a_namespace_of_its_kind", joined_wrongly),
     ("in_a_joined_mount_namespace_the_files_are_the_others", joined_mounts),
     ("a_launcher_comes_back_from_what_it_joins", comes_back),
+    ("a_cgroup_namespace_begins_with_the_containers_cgroups", cgroups),
     ("names_are_set_in_the_containers_own_namespace", names),
     ("kernel_parameters_of_its_own_namespaces_are_set", sysctls),
     ("kernel_parameters_of_the_guest_are_out_of_reach", sysctls_denied),
@@ -237,6 +238,16 @@ fn comes_back() {
     }
     guest.remove(next);
     guest.remove(first);
+}
+
+fn cgroups() {
+    let guest = Guest::new();
+    for _ in 0..10 {
+        let mut request = guest.request(&["cat", "/proc/self/cgroup"]);
+        request.resources.pids_limit = Some(Maximum::Limited(64));
+        let output = guest.run(request).1;
+        assert!(output.lines().count() > 0 && output.lines().all(|line| line.ends_with(":/")), "{output}");
+    }
 }
 
 fn names() {
