@@ -82,18 +82,20 @@ fn long_values() {
     assert!(!guest.engine.is_poisoned());
 }
 
-/// Also for a container that sees all of them.
+/// Also for a container that sees all of them, and for one that owns its namespaces.
 fn guests_cgroups() {
     let guest = Guest::new();
+    let script = "grep ' /sys/fs/cgroup ' /proc/mounts; mkdir /sys/fs/cgroup/x && echo made; \
+                  echo $$ > /sys/fs/cgroup/cgroup.procs && echo moved; mount -o remount,rw /sys/fs/cgroup && echo rw";
+    let script = ["sh", "-c", script];
     for namespace in [Namespace::New, Namespace::Guest] {
-        let script = "grep ' /sys/fs/cgroup ' /proc/mounts; mkdir /sys/fs/cgroup/x && echo made; \
-                      echo $$ > /sys/fs/cgroup/cgroup.procs && echo moved; mount -o remount,rw /sys/fs/cgroup && echo rw";
-        let mut request = guest.request(&["sh", "-c", script]);
-        request.linux.namespaces.cgroup = namespace.clone();
-        let (_, output, error) = guest.run(request);
-        let lines: Vec<&str> = output.lines().collect();
-        assert!(lines[0].contains("/sys/fs/cgroup cgroup2 ro,nosuid,nodev,noexec"), "{output}{error}");
-        assert_eq!(lines.len(), 1, "{namespace:?}: {output}");
+        for mut request in [guest.request(&script), crate::users::request(&guest, &script)] {
+            request.linux.namespaces.cgroup = namespace.clone();
+            let (_, output, error) = guest.run(request);
+            let lines: Vec<&str> = output.lines().collect();
+            assert!(lines[0].contains("/sys/fs/cgroup cgroup2 ro,nosuid,nodev,noexec"), "{output}{error}");
+            assert_eq!(lines.len(), 1, "{namespace:?}: {output}");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("a_terminal_has_a_size_and_controls_its_session", terminal),
     ("an_exec_may_have_a_terminal", exec_terminal),
     ("streams_are_closed_to_the_host_unless_policy_grants_them", denied),
+    ("streams_of_an_exec_are_open_to_the_host_like_the_containers", exec_access),
     ("a_user_may_reopen_his_streams", reopen),
 ];
 
@@ -103,6 +104,29 @@ fn denied() {
         assert_eq!(init.wait().await.get(), 4);
     });
     guest.remove(container);
+}
+
+/// Policy grants access to streams for a container, and with it for whatever is executed there.
+fn exec_access() {
+    for is_granted in [true, false] {
+        let guest = Guest::with_stdio(is_granted);
+        let container = guest.start(guest.request(&["sleep", "600"]));
+        let exec = guest.exec(&container, "e1", process(&["sh", "-c", "echo secret; cat; exit 5"])).unwrap();
+        guest.runtime.block_on(async {
+            if is_granted {
+                assert_eq!(exec.read_stdout(10).await.unwrap(), b"secret\n");
+                exec.write_stdin(b"in").await.unwrap();
+                assert_eq!(exec.read_stdout(10).await.unwrap(), b"in");
+                exec.close_stdin().unwrap();
+            } else {
+                assert!(matches!(exec.read_stdout(10).await, Err(StdioError::Denied)));
+                assert!(matches!(exec.read_stderr(10).await, Err(StdioError::Denied)));
+                assert!(matches!(exec.write_stdin(b"in").await, Err(StdioError::Denied)));
+            }
+            assert_eq!(exec.wait().await.get(), 5);
+        });
+        guest.remove(container);
+    }
 }
 
 fn reopen() {

@@ -47,7 +47,7 @@ fn give(path: &Path) {
 }
 
 /// A request for a container with users and a network of its own, whose root owns its files.
-fn request(guest: &Guest, args: &[&str]) -> CreateContainer {
+pub(crate) fn request(guest: &Guest, args: &[&str]) -> CreateContainer {
     give(&guest.root());
     let mut request = guest.request(args);
     request.linux.namespaces = Namespaces {

@@ -101,8 +101,8 @@ fn try_execute(path: &CStr, args: &[CString], env: &[CString]) -> Errno {
 /// Whether there is something at `path`.
 ///
 /// Not through a magic link: until its program runs, `/proc/self/exe` is the agent's binary (CVE-2019-5736). An
-/// interpreter that a file names can still be that one. It runs with the container's rights then, and can be written
-/// to by nobody, since the agent executes it as long as the guest lives (`ETXTBSY`).
+/// interpreter that a file names can still be that one. In the measured guest it is not executed, since its mount executes
+/// nothing; elsewhere it runs with the container's rights. Nobody can write to it while the agent runs (`ETXTBSY`).
 pub(super) fn find(path: &CStr) -> Result<(), Errno> {
     openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS).map(drop)
 }
