@@ -96,6 +96,8 @@ pub(crate) enum MountKind {
     /// of `/proc/<pid>/cgroup`.
     Hierarchies {
         hierarchies: Vec<String>,
+        /// Whether each shows only what is below the cgroup of the process, which a cgroup namespace does in any case.
+        own_only: bool,
         /// `MOUNT_ATTR_*` bits.
         attributes: u32,
     },

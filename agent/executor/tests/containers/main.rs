@@ -20,6 +20,7 @@ mod endurance;
 mod exchange;
 mod forged;
 mod guest;
+mod hierarchies;
 mod hooks;
 mod id_maps;
 mod isolation;
@@ -76,6 +77,7 @@ fn main() {
             mounts_as_asked::TESTS,
             devices::TESTS,
             id_maps::TESTS,
+            hierarchies::TESTS,
         ]),
     );
     // These trace or kill the launcher that the others share, and each other's.

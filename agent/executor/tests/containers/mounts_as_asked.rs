@@ -18,7 +18,6 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("recursive_attributes_reach_the_mounts_below", recursive),
     ("propagation_of_mounts_is_as_asked", propagation),
     ("file_systems_are_mounted_anywhere_in_order", anywhere),
-    ("version_1_cgroups_have_a_directory_each", hierarchies),
     ("file_systems_of_the_guests_paths_are_mounted", of_paths),
     ("a_tmpfs_can_have_what_it_covers", copy_up),
     ("a_remount_changes_a_mount_that_is_there", remount),
@@ -68,15 +67,15 @@ fn proc() -> ContainerMount {
 }
 
 /// Fields of the mount at `place`, the last one there, in a text like `/proc/self/mountinfo`.
-struct Shown {
-    options: Vec<String>,
+pub(crate) struct Shown {
+    pub(crate) options: Vec<String>,
     optional: Vec<String>,
-    fstype: String,
+    pub(crate) fstype: String,
     source: String,
-    superblock: Vec<String>,
+    pub(crate) superblock: Vec<String>,
 }
 
-fn shown(mountinfo: &str, place: &str) -> Shown {
+pub(crate) fn shown(mountinfo: &str, place: &str) -> Shown {
     let line = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some(place));
     let (mount, filesystem) =
         line.unwrap_or_else(|| panic!("{place}: {mountinfo}")).split_once(" - ").unwrap();
@@ -92,7 +91,7 @@ fn shown(mountinfo: &str, place: &str) -> Shown {
     }
 }
 
-fn mountinfo(guest: &Guest, mut mounts: Vec<ContainerMount>) -> String {
+pub(crate) fn mountinfo(guest: &Guest, mut mounts: Vec<ContainerMount>) -> String {
     mounts.insert(0, proc());
     run(guest, request(guest, "cat /proc/self/mountinfo", mounts)).0
 }
@@ -289,37 +288,6 @@ fn anywhere() {
     assert_eq!(twice.len(), 2);
     assert_eq!(shown(&output, "/twice").source, "second");
     assert!(output.ends_with("1:3 666\n5:0 666\n"), "{output}");
-}
-
-fn hierarchies() {
-    let text = fs::read_to_string("/proc/self/cgroup").unwrap();
-    let names: Vec<&str> =
-        text.lines().filter_map(|line| line.split(':').nth(1)).filter(|name| !name.is_empty()).collect();
-    let guest = Guest::new();
-    let mountinfo = mountinfo(&guest, vec![at("/sys/fs/cgroup", "cgroup", "cgroup", &["ro", "nosuid"])]);
-    if names.is_empty() {
-        assert_eq!(shown(&mountinfo, "/sys/fs/cgroup").fstype, "cgroup2");
-        return;
-    }
-    assert_eq!(shown(&mountinfo, "/sys/fs/cgroup").fstype, "tmpfs");
-    assert_eq!(shown(&mountinfo, "/sys/fs/cgroup").options[0], "ro");
-    // What is shown is the container's own, which it was in when it made its cgroup namespace.
-    let limited = mountinfo
-        .lines()
-        .find(|line| line.contains("/sys/fs/cgroup/memory ") || line.contains(" /sys/fs/cgroup/pids "));
-    assert_eq!(limited.and_then(|line| line.split(' ').nth(3)), Some("/"), "{mountinfo}");
-    for name in names {
-        let directory = name.strip_prefix("name=").unwrap_or(name);
-        let shown = shown(&mountinfo, &format!("/sys/fs/cgroup/{directory}"));
-        assert_eq!((shown.fstype.as_str(), shown.options[0].as_str()), ("cgroup", "ro"));
-        for controller in name.split(',') {
-            assert!(
-                shown.superblock.iter().any(|option| option == controller),
-                "{name}: {:?}",
-                shown.superblock
-            );
-        }
-    }
 }
 
 fn of_paths() {

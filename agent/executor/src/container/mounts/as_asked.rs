@@ -3,7 +3,7 @@
 //! Each option of the OCI runtime specification is carried out, or refused by its name.
 
 use policy_engine::request::ContainerMount;
-use policy_engine::request::linux::{LinuxSettings, Propagation};
+use policy_engine::request::linux::{LinuxSettings, Namespace, Propagation};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 
 use super::options::{self, Options};
@@ -45,7 +45,7 @@ fn add(mounts: &mut Mounts, mount: &ContainerMount, settings: &LinuxSettings) ->
         mounts.sources.push(Source::Bind(BindSource { id_map, ..source }));
         MountKind::Tree
     } else {
-        match new_filesystem(mount, &options)? {
+        match new_filesystem(mount, &options, settings)? {
             New::ByTheProcess(what) => what,
             New::ByTheAgent(source) => {
                 mounts.sources.push(Source::Filesystem(source));
@@ -125,7 +125,11 @@ enum New {
     ByTheAgent(FilesystemSource),
 }
 
-fn new_filesystem(mount: &ContainerMount, options: &Options) -> Result<New, MountError> {
+fn new_filesystem(
+    mount: &ContainerMount,
+    options: &Options,
+    settings: &LinuxSettings,
+) -> Result<New, MountError> {
     let refused = |option: &str| Err(MountError::Option { option: option.to_owned() });
     if options.copy_symlink {
         return refused("copy-symlink");
@@ -153,7 +157,11 @@ fn new_filesystem(mount: &ContainerMount, options: &Options) -> Result<New, Moun
             let hierarchies = hierarchies().map_err(|error| MountError::Hierarchies(error.kind()))?;
             if !hierarchies.is_empty() {
                 nothing_of_the_filesystem(options)?;
-                return Ok(New::ByTheProcess(MountKind::Hierarchies { hierarchies, attributes }));
+                return Ok(New::ByTheProcess(MountKind::Hierarchies {
+                    hierarchies,
+                    own_only: settings.namespaces.cgroup == Namespace::Guest,
+                    attributes,
+                }));
             }
             Virtual::Cgroup
         }

@@ -54,9 +54,10 @@ pub(super) fn mount(
                 }
             }
         }
-        MountKind::Hierarchies { hierarchies, attributes } => {
+        MountKind::Hierarchies { hierarchies, own_only, attributes } => {
             let place = root.mount_point(destination, true)?;
-            hierarchies::mount(&place, hierarchies, MountAttrFlags::from_bits_retain(*attributes))?
+            let attributes = MountAttrFlags::from_bits_retain(*attributes);
+            hierarchies::mount(&place, hierarchies, *own_only, attributes)?
         }
         MountKind::Changes { mount, tree } => {
             let place = root.existing_mount_point(destination)?;
