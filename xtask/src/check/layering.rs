@@ -19,6 +19,8 @@ struct Row {
     uses: BTreeSet<String>,
     #[serde(default)]
     tests_use: BTreeSet<String>,
+    #[serde(default)]
+    features_for: BTreeMap<String, BTreeSet<String>>,
     reason: String,
 }
 
@@ -38,6 +40,11 @@ fn compare(table: &Table, workspace: &Workspace) -> Vec<Finding> {
         }
         if row.reason.trim().is_empty() {
             findings.push(Finding::file(TABLE, format!("`{name}` has no reason")));
+        }
+    }
+    for (name, row) in table {
+        for (feature, allowed) in &row.features_for {
+            findings.extend(compare_feature(workspace, name, feature, allowed));
         }
     }
     for member in &workspace.crates {
@@ -70,6 +77,32 @@ fn compare_row(member: &Crate, row: &Row) -> Vec<Finding> {
     findings.extend(tests.iter().filter(for_tests).map(|used| forbidden(&used)));
     findings.extend(row.uses.difference(&product).map(|used| stale("uses", used)));
     findings.extend(row.tests_use.difference(&tests).map(|used| stale("tests-use", used)));
+    findings
+}
+
+/// Who enables a feature that only `allowed` crates may, in whatever way they use the crate.
+fn compare_feature(
+    workspace: &Workspace,
+    name: &str,
+    feature: &str,
+    allowed: &BTreeSet<String>,
+) -> Vec<Finding> {
+    let enables = |member: &&Crate| {
+        let mut uses = member.dependencies.iter().filter(|used| used.path.is_some() && used.name == name);
+        uses.any(|used| used.features.iter().any(|enabled| enabled == feature))
+    };
+    let enabling: BTreeSet<String> =
+        workspace.crates.iter().filter(enables).map(|member| member.name.clone()).collect();
+    let message = |text: String| Finding::file(TABLE, text);
+    let mut findings: Vec<_> = enabling
+        .difference(allowed)
+        .map(|member| message(format!("`{member}` must not enable `{feature}` of `{name}`")))
+        .collect();
+    findings.extend(
+        allowed.difference(&enabling).map(|member| {
+            message(format!("`{member}` no longer enables `{feature}` of `{name}`: take it out"))
+        }),
+    );
     findings
 }
 
@@ -147,6 +180,29 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.iter().any(|message| message.contains("no crate `proto`")));
         assert!(found.iter().any(|message| message.contains("`agent` no longer uses `proto`")));
+    }
+
+    #[test]
+    fn a_feature_for_some_is_enabled_by_them_alone() {
+        let text = "[proto]\nuses = []\nfeatures-for = { door = [\"agent\"] }\nreason = \"stands alone\"\n\
+                    [agent]\nuses = [\"proto\"]\nreason = \"joins\"\n\
+                    [tool]\nuses = [\"proto\"]\nreason = \"joins\"\n";
+        let table: Table = toml::from_str(text).unwrap();
+        let enabling = |name: &str| {
+            let mut member = member(name, &[("proto", Some(Kind::Dev)), ("proto", None)]);
+            member.dependencies[1].features.push("door".to_owned());
+            member
+        };
+        let check = |agent: Crate, tool: Crate| -> Vec<String> {
+            let workspace = Workspace { crates: vec![agent, tool, member("proto", &[])] };
+            compare(&table, &workspace).iter().map(ToString::to_string).collect()
+        };
+        let plain = || member("tool", &[("proto", None)]);
+        assert_eq!(check(enabling("agent"), plain()), [""; 0]);
+        let found = check(enabling("agent"), enabling("tool"));
+        assert_eq!(found, ["xtask/layering.toml: `tool` must not enable `door` of `proto`"]);
+        let found = check(member("agent", &[("proto", None)]), plain());
+        assert!(found.len() == 1 && found[0].contains("no longer enables"), "{found:?}");
     }
 
     #[test]

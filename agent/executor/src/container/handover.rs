@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use policy_engine::Permit;
-use policy_engine::request::{CreateContainer, ShutdownContainer, Signal};
+use policy_engine::request::{CreateContainer, ShutdownContainer, Signal, SignalContainerProcess};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use super::process::{Exit, collect_when_ended};
-use super::{Container, Life, Process, RemoveError};
+use super::signal::send_to_all;
+use super::{Container, Life, Process, RemoveError, SignalError};
 use crate::cgroup::Cgroup;
 use crate::cgroup::handover::CgroupPlace;
 use crate::launcher::channel::Channel;
@@ -236,6 +237,25 @@ impl Process {
 }
 
 impl Remains {
+    /// Sends the signal that the permit names to all processes that are left: those of a container that shares its pid
+    /// namespace outlive its init.
+    ///
+    /// # Errors
+    ///
+    /// [`SignalError`]. The permit ends as *untouched* then.
+    pub fn signal(&self, permit: Permit<SignalContainerProcess>) -> Result<(), SignalError> {
+        let sent = match (&self.cgroup, permit.request().signal) {
+            (None, _) => Ok(()),
+            (Some(cgroup), Signal::KILL) => cgroup.kill(),
+            (Some(cgroup), signal) => send_to_all(cgroup, signal),
+        };
+        match sent {
+            Ok(()) => drop(permit.done()),
+            Err(_) => permit.untouched(),
+        }
+        sent.map_err(SignalError::Send)
+    }
+
     /// Kills what still runs and removes the cgroup.
     ///
     /// # Errors

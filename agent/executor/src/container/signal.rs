@@ -8,6 +8,7 @@ use policy_engine::request::{Signal, SignalContainerProcess};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Container, Life};
+use crate::cgroup::Cgroup;
 use crate::sys::signals;
 
 /// Why a signal was not sent.
@@ -62,11 +63,16 @@ impl Container {
         if matches!(*life, Life::Paused) {
             return self.cgroup.for_each(|pid| send(pid, signal));
         }
-        self.cgroup.freeze()?;
-        let sent = self.cgroup.for_each(|pid| send(pid, signal));
-        self.cgroup.thaw()?;
-        sent
+        send_to_all(&self.cgroup, signal)
     }
+}
+
+/// Sends a signal to every process of a cgroup while none of them runs.
+pub(super) fn send_to_all(cgroup: &Cgroup, signal: Signal) -> io::Result<()> {
+    cgroup.freeze()?;
+    let sent = cgroup.for_each(|pid| send(pid, signal));
+    cgroup.thaw()?;
+    sent
 }
 
 /// Sends a signal to a process that is frozen: its number is not used for another one meanwhile, unless it was killed,

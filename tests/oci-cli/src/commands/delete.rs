@@ -17,6 +17,11 @@ pub(crate) fn run(directory: &Directory, args: &Delete) -> anyhow::Result<ExitCo
         Err(_) if args.force && parse_id(&args.id).is_ok() => return Ok(ExitCode::SUCCESS),
         Err(error) => return Err(error),
     };
+    if args.force && entry.record().is_err() {
+        // What made it has ended over that.
+        entry.remove()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let _lock = entry.lock()?;
     match entry.record()?.status()? {
         Status::Created | Status::Stopped => {}

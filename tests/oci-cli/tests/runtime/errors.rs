@@ -73,4 +73,9 @@ fn what_is_not_there_is_deleted_by_force_alone() {
     let Some(bench) = Bench::new(&["true"]) else { return };
     assert!(bench.fails(&["delete", "c1"]).contains("does not exist"));
     bench.ok(&["delete", "--force", "c1"]);
+    // What a command that was killed has left.
+    fs::create_dir_all(bench.path("state/c1")).unwrap();
+    assert!(bench.fails(&["create", "c1"]).contains("already exists"));
+    bench.ok(&["delete", "--force", "c1"]);
+    bench.ok(&["run", "c1"]);
 }

@@ -132,6 +132,21 @@ fn later_changes_of_the_bundle_are_without_effect() {
 }
 
 #[test]
+fn a_signal_to_all_reaches_those_that_outlive_the_init() {
+    let script = "(trap 'echo told >/tmp/told; exit' TERM; echo ready >/tmp/ready; while true; do sleep 0.05; done) & \
+                  until test -e /tmp/ready; do sleep 0.01; done";
+    let Some(mut bench) = Bench::new(&["sh", "-c", script]) else { return };
+    bench.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|one| one["type"] != "pid");
+    bench.ok(&["create", "c1"]);
+    bench.ok(&["start", "c1"]);
+    bench.await_status("c1", "stopped");
+    assert!(bench.fails(&["kill", "c1", "TERM"]).contains("not running"));
+    bench.ok(&["kill", "--all", "c1", "TERM"]);
+    until(|| bench.rootfs().join("tmp/told").exists());
+    bench.ok(&["delete", "c1"]);
+}
+
+#[test]
 fn a_signal_to_all_reaches_the_others() {
     let Some(bench) = Bench::new(&["sh", "-c", "sleep 1000 & sleep 1000 & echo ready >/tmp/ready; wait"])
     else {
