@@ -3,6 +3,7 @@
 use std::fs;
 
 use executor::container::{Container, CreateError, NamespaceError, PlanError, SpawnError, Step, SysctlError};
+use nix::sched::{CloneFlags, unshare};
 use policy_engine::request::linux::{Namespace, Namespaces, Propagation, Sysctl};
 use policy_engine::request::{CreateContainer, Maximum};
 
@@ -13,7 +14,7 @@ use crate::guest::{Guest, bind, process};
 pub(crate) const TESTS: &[crate::Test] = &[
     ("the_guests_namespaces_can_be_shared_but_for_its_files", shared),
     ("a_network_of_its_own_has_a_loopback_interface_that_is_up", network),
-    ("namespaces_of_another_container_are_joined", joined),
+    ("namespaces_of_another_container_are_joined", || in_own_mounts(joined)),
     ("what_is_joined_is_a_namespace_of_its_kind", joined_wrongly),
     ("in_a_joined_mount_namespace_the_files_are_the_others", joined_mounts),
     ("a_launcher_comes_back_from_what_it_joins", comes_back),
@@ -22,7 +23,7 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("kernel_parameters_of_its_own_namespaces_are_set", sysctls),
     ("kernel_parameters_of_the_guest_are_out_of_reach", sysctls_denied),
     ("the_root_spreads_its_mounts_as_asked", propagation),
-    ("what_the_guest_mounts_in_the_root_appears_in_a_slave_alone", slave),
+    ("what_the_guest_mounts_in_the_root_appears_in_a_slave_alone", || in_own_mounts(slave)),
 ];
 
 /// The kinds as `/proc/<pid>/ns` names them.
@@ -64,6 +65,18 @@ pub(crate) fn refusal(guest: &Guest, request: CreateContainer) -> PlanError {
             error
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// Runs a test that mounts something on a thread that nobody shares mounts with: others compare what there is.
+fn in_own_mounts(test: fn()) {
+    let tested = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).unwrap();
+        test();
+    });
+    if let Err(panic) = tested.join() {
+        std::panic::resume_unwind(panic);
     }
 }
 
