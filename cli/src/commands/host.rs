@@ -6,6 +6,7 @@
 mod calls;
 mod connect;
 mod image;
+mod limits;
 mod process;
 mod run;
 mod spec;

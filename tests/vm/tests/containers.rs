@@ -232,3 +232,33 @@ fn scratch_on_a_disk_is_for_the_guest_alone() {
     );
     guest.assert_healthy();
 }
+
+/// Every controller that the guest's kernel has is in version 2 there.
+#[test]
+fn limits_hold_in_the_guest() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let folder = TempDir::new().unwrap();
+    let (image, layer) = ext4_layer(&host, folder.path());
+    let guest = Guest::start(&host, "containers-limits", vec![Disk::read_only(&image)]);
+    let disk = guest.run(0, &layer, &[], "busybox cat /sys/block/vda/dev");
+    let disk = disk["stdout"].as_str().unwrap().trim().to_owned();
+
+    let rate = format!("{disk}=1048576");
+    let mut limits = vec!["--no-sandbox", "--memory-limit", "33554432", "--pids-limit", "8"];
+    limits.extend(["--cpu-quota", "50000", "--read-rate", &rate]);
+    let files = "cd /sys/fs/cgroup; busybox cat memory.max pids.max cpu.max io.max";
+    let files = guest.run(0, &layer, &limits, files);
+    let expected = format!("33554432\n8\n50000 100000\n{disk} rbps=1048576 wbps=max riops=max wiops=max\n");
+    assert_eq!(files["stdout"].as_str(), Some(expected.as_str()), "{files}");
+    // Asked for, and given: what is beyond a limit is not.
+    let script = "busybox dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null; echo memory $?; \
+                  busybox mknod /dev/disk b $(busybox cat /sys/block/vda/dev | busybox tr : ' ') 2>/dev/null; echo disk $?; \
+                  for n in 1 2 3 4 5 6 7 8 9; do busybox sleep 60 & done; echo forked";
+    let beyond = guest.run(0, &layer, &limits, script);
+    assert_eq!(beyond["stdout"].as_str(), Some("memory 137\ndisk 1\n"), "{beyond}");
+    assert!(beyond["stderr"].as_str().unwrap().contains("fork"), "{beyond}");
+    let lifted = ["--no-sandbox", "--memory-limit", "-1", "--pids-limit", "-1"];
+    let lifted = guest.run(0, &layer, &lifted, "cd /sys/fs/cgroup; busybox cat pids.max memory.max; true");
+    assert_eq!(lifted["stdout"].as_str(), Some("max\nmax\n"), "{lifted}");
+    guest.assert_healthy();
+}

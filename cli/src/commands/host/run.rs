@@ -12,6 +12,7 @@ use serde::Serialize;
 use ttrpc::context::Context;
 
 use super::connect::{Agent, CallError};
+use super::limits::LimitArgs;
 use super::process::{self, Ended};
 use super::spec::{self, ProcessArgs};
 use super::storage::{self, RootArgs};
@@ -45,6 +46,8 @@ pub(crate) struct RunArgs {
     process: ProcessArgs,
     #[command(flatten)]
     root: RootArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// What process to add to a container.
@@ -129,6 +132,7 @@ pub(super) async fn run(agent: &Agent, args: &RunArgs, json: bool) -> Result<Ans
             &args.sandbox_id,
             &storage::root_path(&container_id),
             process,
+            args.limits.resources(),
         )),
         ..Default::default()
     };

@@ -116,6 +116,7 @@ pub(super) fn specification(
     sandbox_id: &str,
     root: &str,
     process: oci::Process,
+    resources: oci::LinuxResources,
 ) -> oci::Spec {
     oci::Spec {
         Version: "1.1.0".to_owned(),
@@ -137,6 +138,7 @@ pub(super) fn specification(
         ]),
         Linux: MessageField::some(oci::Linux {
             CgroupsPath: format!("/k8s.io/{container_id}"),
+            Resources: MessageField::some(resources),
             Namespaces: NAMESPACES
                 .iter()
                 .map(|kind| oci::LinuxNamespace { Type: (*kind).to_owned(), ..Default::default() })
