@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::cgroups;
 
 /// How long commands that are run at once may take before they count as hanging.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Programs with their arguments, to be run at once.
 type Calls = Vec<Vec<String>>;

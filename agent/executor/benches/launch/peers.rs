@@ -12,6 +12,9 @@ use crate::cgroups;
 use crate::commands::Commands;
 use crate::guest::Guest;
 
+/// How often a runtime may fail before it is not asked any more.
+const FAILURES_MAX: u32 = 3;
+
 /// A runtime that is installed here.
 pub(crate) struct Peer {
     name: &'static str,
@@ -67,13 +70,20 @@ impl Peer {
 
     /// Runs a container; the milliseconds of the command, unless that fails.
     pub(crate) fn run(&self) -> Option<f64> {
-        self.try_run().inspect_err(|_| self.failed.set(self.failed.get() + 1)).ok()
+        self.count(|| self.try_run())
     }
 
     /// Runs `count` containers at once; the milliseconds until all commands have ended, unless one fails.
     pub(crate) fn run_at_once(&self, count: usize) -> Option<f64> {
-        let calls = (0..count).map(|_| self.run_arguments()).collect();
-        self.commands.run(calls).inspect_err(|_| self.failed.set(self.failed.get() + 1)).ok()
+        self.count(|| self.commands.run((0..count).map(|_| self.run_arguments()).collect()))
+    }
+
+    /// Counts a failure. One that fails again and again is not asked any more: each may have hung for long.
+    fn count(&self, run: impl FnOnce() -> Result<f64, String>) -> Option<f64> {
+        if self.failed.get() >= FAILURES_MAX {
+            return None;
+        }
+        run().inspect_err(|_| self.failed.set(self.failed.get() + 1)).ok()
     }
 
     /// Starts a container that runs on.
@@ -125,7 +135,7 @@ impl Peer {
 impl Running<'_> {
     /// Executes a process; the milliseconds of the command, unless that fails.
     pub(crate) fn execute(&self) -> Option<f64> {
-        self.peer.call(&["exec", &self.id, "/bin/true"]).ok()
+        self.peer.count(|| self.peer.call(&["exec", &self.id, "/bin/true"]))
     }
 }
 

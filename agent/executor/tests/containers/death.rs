@@ -261,9 +261,10 @@ fn killed_at_random() {
     for number in 0..kills {
         let random = getrandom::u64().unwrap();
         let (which, delay_us) = (usize::from(random & 4 == 4), (random >> 8) % 3000);
+        let pid = launcher_pids()[which];
         let killer = thread::spawn(move || {
             thread::sleep(Duration::from_micros(delay_us));
-            kill(launcher_pids()[which]);
+            kill(pid);
         });
         let id = format!("e{number}");
         if random & 1 == 0 {
