@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 
 use executor::container::{CreateError, ExecError, SpawnError, StartContainerError, Step};
 use policy_engine::request::{ProcessSpec, Rlimit};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
@@ -23,6 +24,7 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("cve_2025_52881_a_process_is_not_adjusted_through_its_own_files", oom_score),
     ("an_ordinary_user_has_no_rights", ordinary_user),
     ("no_mount_of_the_guest_is_there", guest_mounts),
+    ("nothing_is_above_a_containers_root", above_root),
     ("the_environment_is_exactly_what_was_judged", environment),
     ("new_privileges_are_forbidden", no_new_privileges),
     ("limits_and_masks_are_set", limits),
@@ -227,6 +229,26 @@ fn ordinary_user() {
     let (_, output, error) = guest.run(request);
     assert_eq!(output, "33\n33\nown\n/home\n");
     assert!(error.contains("Permission denied"), "{error}");
+}
+
+/// A process that has left its own root by `chroot` climbs as this one does, from a directory that its root is not above.
+fn above_root() {
+    let guest = Guest::new();
+    let container = guest.start(guest.request(&["sleep", "600"]));
+    let root = format!("/proc/{}/root", container.init().pid());
+    let identity = |path: &str| {
+        let flags = StatxFlags::INO | StatxFlags::MNT_ID;
+        let status = statx(CWD, path, AtFlags::empty(), flags).unwrap();
+        (status.stx_mnt_id, status.stx_ino)
+    };
+    assert_ne!(identity(&root), identity("/"));
+    for path in ["..", "../..", "../../..", "bin/../.."] {
+        assert_eq!(identity(&format!("{root}/{path}")), identity(&root), "{path}");
+    }
+    // Who enters the mount namespace stands on the container's root.
+    let entered = guest.exec(&container, "entered", process(&["ls", "/.."])).unwrap();
+    assert!(guest.finish(&entered).1.contains("bin"));
+    guest.remove(container);
 }
 
 fn guest_mounts() {
