@@ -219,7 +219,14 @@ fn made_directory() {
 
 fn made_file() {
     at_every_moment(
-        |guest| on_shared(guest, "file", "/v/a/b"),
+        |guest| {
+            let request = on_shared(guest, "file", "/v/a/b");
+            // Where the file is made, this leads to one of the container's.
+            let link = guest.directory.path().join("volumes/shared/link");
+            fs::remove_file(&link).unwrap();
+            symlink("../../etc/passwd", link).unwrap();
+            request
+        },
         replace_made,
         |guest, output| {
             match places(output)[..] {
