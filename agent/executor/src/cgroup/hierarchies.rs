@@ -9,7 +9,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 use super::legacy::{self, Hierarchy};
-use crate::launcher::refuge::unescape;
+use crate::mountinfo::unescape;
 
 /// The hierarchies of this machine.
 #[derive(Debug)]

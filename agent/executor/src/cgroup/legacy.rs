@@ -12,7 +12,7 @@ use rustix::process::Pid;
 
 use super::NESTING_MAX;
 use super::hierarchies::{make_parents, remove_parents, remove_tree};
-use crate::launcher::refuge::unescape;
+use crate::mountinfo::unescape;
 
 /// The controllers that containers are measured and limited by.
 const CONTROLLERS: [&str; 8] = ["blkio", "cpu", "cpuacct", "cpuset", "hugetlb", "memory", "pids", "rdma"];

@@ -12,7 +12,6 @@ use rustix::mount::{
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
 };
 
-pub(crate) use crate::mountinfo::unescape;
 use crate::sys::mount_attributes::{Extent, restrict_mount};
 
 /// Moves the calling process into a mount namespace that holds nothing but the refuge.
