@@ -87,7 +87,7 @@ fn kernel_objects() -> String {
 }
 
 /// Runs `body` on a thread with mounts of its own: others on this machine mount as well.
-fn with_own_mounts(body: fn()) {
+pub(crate) fn with_own_mounts(body: fn()) {
     let thread = thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
