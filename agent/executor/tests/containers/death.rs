@@ -13,14 +13,13 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::endurance::with_own_mounts;
 use crate::guest::{Guest, children, launcher, launchers, process};
 
 pub(crate) const TESTS: &[crate::Test] = &[
     ("a_launcher_killed_at_any_system_call_leaves_nothing_of_a_container", killed_while_creating),
     ("a_launcher_killed_at_any_system_call_leaves_nothing_of_an_exec", killed_while_executing),
     ("a_container_is_removed_right_after_the_launcher_died_over_an_exec", removed_after_death),
-    ("a_launcher_killed_at_random_leaves_nothing", || with_own_mounts(killed_at_random)),
+    ("a_launcher_killed_at_random_leaves_nothing", killed_at_random),
 ];
 
 /// After this there is no launcher any more.

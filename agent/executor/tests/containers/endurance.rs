@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::mount::MountPropagationFlags;
-
 use crate::death::{Footprint, create, execute, kill, kills};
 use crate::guest::{Guest, launcher, launchers};
 
 pub(crate) const TESTS: &[crate::Test] = &[
-    ("many_containers_leave_nothing", || with_own_mounts(many_containers)),
-    ("launchers_killed_under_load_leave_nothing", || with_own_mounts(killed_under_load)),
+    ("many_containers_leave_nothing", many_containers),
+    ("launchers_killed_under_load_leave_nothing", killed_under_load),
 ];
 
 /// How many containers are run, unless `CCE_ENDURANCE_CYCLES` says otherwise.
@@ -84,19 +82,6 @@ fn kernel_objects() -> String {
     let found = slabs.lines().filter(|line| names.iter().any(|name| line.starts_with(name)));
     let counts = found.map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
     counts.collect::<Vec<_>>().join(", ")
-}
-
-/// Runs `body` on a thread with mounts of its own: others on this machine mount as well.
-pub(crate) fn with_own_mounts(body: fn()) {
-    let thread = thread::spawn(move || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        rustix::mount::mount_change("/", private).unwrap();
-        body();
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 fn many_containers() {

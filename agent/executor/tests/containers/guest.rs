@@ -16,6 +16,7 @@ use policy_engine::request::{
     ProcessSpec, Resources, ShutdownContainer, User,
 };
 use policy_engine::{ContainerId, Engine};
+use rustix::mount::{MountPropagationFlags, mount_change};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -44,8 +45,10 @@ pub(crate) fn missing() -> Option<String> {
     (!mounts.contains(" - cgroup2 ")).then(|| "no cgroup v2 file system is mounted".to_owned())
 }
 
-/// Starts the launcher.
+/// Starts the launcher, where nobody else's mounts come and go: tests compare what there is.
 pub(crate) fn boot() {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
     let leaked = fs::File::open("/etc/passwd").unwrap();
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).unwrap();
     LEAKED.set(leaked).expect("the first");
