@@ -8,6 +8,7 @@ use policy_engine::request::{CreateContainer, ProcessSpec, TerminalSize};
 use rustix::fs::{CWD, FileType, Mode, makedev, mkfifoat, mknodat};
 
 use crate::guest::{Guest, bind, grant, process};
+use crate::mounts_as_asked::{self, at, request as as_asked};
 
 pub(crate) const TESTS: &[crate::Test] = &[
     ("cve_2025_52881_and_2025_62596_a_forged_proc_takes_no_write", forged_proc),
@@ -190,33 +191,46 @@ fn forged_multiplexer() {
         request.mounts = vec![bind(&volume, "/terminals", &["rbind"])];
         assert_eq!(failed_step(&guest, request), Step::Terminal, "{number}");
     }
-    // And by a container that runs, before somebody executes a program with a terminal in it.
-    let guest = Guest::new();
-    let script = "mount -t tmpfs none /dev/pts; ln -s /dev/null /dev/pts/ptmx; echo up; sleep 600";
-    let mut request = guest.request(&["sh", "-c", script]);
-    grant(&mut request.process, "CAP_SYS_ADMIN");
-    let container = guest.start(request);
-    assert_eq!(guest.runtime.block_on(container.init().read_stdout(3)).unwrap(), b"up\n");
-    let spec = ProcessSpec { terminal: Some(TerminalSize::default()), ..process(&["true"]) };
-    match guest.exec(&container, "e1", spec) {
-        Err(ExecError::Spawn(SpawnError::Setup { step, .. })) => assert_eq!(step, Step::Terminal),
-        other => panic!("{other:?}"),
+    // And by a container that runs, before somebody executes a program with a terminal in it: a link, and a multiplexer
+    // beside a devpts of its own.
+    for forge in [
+        "ln -s /dev/null /dev/pts/ptmx",
+        "mkdir /dev/pts/pts; mount -t devpts none /dev/pts/pts; mknod /dev/pts/ptmx c 5 2",
+    ] {
+        let guest = Guest::new();
+        let script = format!("mount -t tmpfs none /dev/pts; {forge}; echo up; sleep 600");
+        let mut request = guest.request(&["sh", "-c", &script]);
+        grant(&mut request.process, "CAP_SYS_ADMIN");
+        let container = guest.start(request);
+        assert_eq!(guest.runtime.block_on(container.init().read_stdout(3)).unwrap(), b"up\n");
+        let spec = ProcessSpec { terminal: Some(TerminalSize::default()), ..process(&["true"]) };
+        match guest.exec(&container, "e1", spec) {
+            Err(ExecError::Spawn(SpawnError::Setup { step, .. })) => assert_eq!(step, Step::Terminal),
+            other => panic!("{other:?}"),
+        }
+        guest.remove(container);
     }
-    guest.remove(container);
 }
 
 fn forged_console() {
+    // The devices are a volume's, the terminals the container's own.
     for target in ["/etc/passwd", "/proc/sysrq-trigger", "/missing"] {
         let guest = Guest::new();
         let volume = guest.volume("shared");
         symlink(target, format!("{volume}/console")).unwrap();
-        fs::create_dir(format!("{volume}/pts")).unwrap();
-        symlink("/dev", guest.root().join("devices")).unwrap();
-        // The devices are a volume's, the terminals the container's own.
-        let mut request = guest.request(&["true"]);
+        let mounts = vec![
+            at("/proc", "proc", "proc", &[]),
+            bind(&volume, "/dev", &["bind"]),
+            at("/dev/pts", "devpts", "devpts", &["ptmxmode=0666"]),
+        ];
+        let mut request = as_asked(&guest, "true", mounts);
         request.process.terminal = Some(TerminalSize::default());
-        request.mounts = vec![bind(&volume, "/devices", &["bind"])];
-        assert_eq!(failed_step(&guest, request), Step::Terminal, "{target}");
+        match mounts_as_asked::try_create(&guest, request) {
+            Err(CreateError::Spawn(SpawnError::Setup { step, subject, .. })) => {
+                assert_eq!((step, subject.as_str()), (Step::Terminal, "/dev/console"), "{target}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
     // A file that a volume brings to the name is covered, and not written to.
     let guest = Guest::new();
