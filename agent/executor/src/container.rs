@@ -58,8 +58,8 @@ pub use self::report::Step;
 pub use self::seccomp::SeccompError;
 use self::setup::outside::MadeOutside;
 pub use self::signal::SignalError;
-pub use self::spawn::{BeforePivot, SpawnError};
-use self::spawn::{Failed, KILL_TIMEOUT, execute, spawn};
+pub use self::spawn::{BeforePivot, SeccompListener, SpawnError};
+use self::spawn::{Company, Failed, KILL_TIMEOUT, execute, spawn};
 pub use self::sysctls::SysctlError;
 use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
 use crate::launcher::channel::Channel;
@@ -82,6 +82,8 @@ pub struct CreateOptions {
     pub hook_state: HookState,
     /// What is done before its root is exchanged.
     pub before_pivot: Option<BeforePivot>,
+    /// Who takes over the system calls that its seccomp profile hands to somebody, if policy grants that.
+    pub seccomp_listener: Option<SeccompListener>,
 }
 
 /// Why a container was not created.
@@ -279,8 +281,11 @@ fn make(
     rootfs: BorrowedFd<'_>,
     options: &CreateOptions,
 ) -> Result<Made, Unmade> {
-    let mut process =
-        compile::process(&request.process, &options.extra_env, request).map_err(CreateError::Plan)?;
+    let listened = options.seccomp_listener.is_some();
+    let mut process = compile::process(&request.process, &options.extra_env, request, listened)
+        .map_err(CreateError::Plan)?;
+    let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
+    process.further = access.numbers();
     let outside = FromOutside::take(&mut process, &request.linux.namespaces, true);
     let Compiled { plan: mut root, joined, sources } =
         compile::root(request, options).map_err(CreateError::Plan)?;
@@ -311,12 +316,15 @@ fn make(
         descriptors.push(tree.map_err(|error| CreateError::mount_source(mount, source, error))?);
     }
     descriptors.extend(root.hooks.open().map_err(CreateError::Hooks)?);
-    let access = StreamAccess::new(request.allow_stdio_access, options.streams.as_ref());
     let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
     root.awaits_cgroups |= cgroup.adopts();
     let plan = Plan::Init(Box::new(root), process);
-    let before_pivot = options.before_pivot.as_ref();
-    match spawn(launcher, &plan, &cgroup, &descriptors, access, before_pivot, outside.as_ref()) {
+    let company = Company {
+        before_pivot: options.before_pivot.as_ref(),
+        seccomp_listener: options.seccomp_listener.as_ref(),
+        outside: outside.as_ref(),
+    };
+    match spawn(launcher, &plan, &cgroup, &descriptors, access, company) {
         Ok((init, gate)) => Ok(Made { init, gate, cgroup, unenforced }),
         Err(Failed { error, remnant }) => {
             let undone = cgroup.kill().and_then(|()| remnant.end()).and_then(|()| cgroup.remove()).is_ok();

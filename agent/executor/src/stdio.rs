@@ -60,15 +60,24 @@ pub(crate) struct Input {
     closed: watch::Sender<bool>,
 }
 
-/// Descriptors that a process gets as its standard streams as they are. Clones are of the same ones.
+/// Descriptors that a process gets as they are. Clones are of the same ones.
 #[derive(Debug, Clone)]
-pub struct GivenStreams(Arc<[OwnedFd; 3]>);
+pub struct GivenStreams {
+    standard: Arc<[OwnedFd; 3]>,
+    further: Arc<[(u32, OwnedFd)]>,
+}
 
 impl GivenStreams {
     /// Input, output and error.
     #[must_use]
     pub fn new(input: OwnedFd, output: OwnedFd, error: OwnedFd) -> Self {
-        Self(Arc::new([input, output, error]))
+        Self { standard: Arc::new([input, output, error]), further: Arc::new([]) }
+    }
+
+    /// Further descriptors with the numbers, from 3 up, that the process has them at.
+    #[must_use]
+    pub fn with_further(self, further: Vec<(u32, OwnedFd)>) -> Self {
+        Self { further: further.into(), ..self }
     }
 }
 
@@ -90,6 +99,23 @@ impl<'a> StreamAccess<'a> {
             (false, _) => Self::Denied,
             (true, None) => Self::Agent,
             (true, Some(given)) => Self::Given(given),
+        }
+    }
+
+    /// What is given beyond the standard streams.
+    pub(crate) fn further(self) -> impl Iterator<Item = BorrowedFd<'a>> {
+        self.given().iter().map(|(_, descriptor)| descriptor.as_fd())
+    }
+
+    /// Where the process has [that](Self::further).
+    pub(crate) fn numbers(self) -> Vec<u32> {
+        self.given().iter().map(|(number, _)| *number).collect()
+    }
+
+    fn given(self) -> &'a [(u32, OwnedFd)] {
+        match self {
+            Self::Given(given) => &given.further,
+            Self::Denied | Self::Agent => &[],
         }
     }
 }
@@ -130,7 +156,7 @@ impl Prepared {
     pub(crate) fn theirs(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Self::Denied { null } => vec![null.as_fd(); 3],
-            Self::Given(given) => given.0.iter().map(OwnedFd::as_fd).collect(),
+            Self::Given(given) => given.standard.iter().map(OwnedFd::as_fd).collect(),
             Self::Pipes { theirs: (input, output, error), .. } => {
                 vec![input.as_fd(), output.as_fd(), error.as_fd()]
             }

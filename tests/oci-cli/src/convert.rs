@@ -11,9 +11,9 @@ mod seccomp;
 use std::path::{Component, Path};
 
 use anyhow::{Context as _, bail};
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::{LinuxResources, Mount, Spec};
 use policy_engine::request::linux::IdMappings;
-use policy_engine::request::{ContainerKind, ContainerMount, CreateContainer, Hostname};
+use policy_engine::request::{ContainerKind, ContainerMount, CreateContainer, Hostname, Maximum, Resources};
 use policy_engine::{ContainerId, GuestPath};
 
 pub(crate) use self::process::process;
@@ -49,11 +49,21 @@ pub(crate) fn create_container(
         hostname: hostname.map(str::parse::<Hostname>).transpose().context("`hostname`")?,
         masked_paths: paths(linux.masked_paths().as_ref()).context("`linux.maskedPaths`")?,
         readonly_paths: paths(linux.readonly_paths().as_ref()).context("`linux.readonlyPaths`")?,
-        resources: limits.map(resources).transpose().context("`linux.resources`")?.unwrap_or_default(),
+        resources: limits.map(first_resources).transpose()?.unwrap_or_default(),
         seccomp: linux.seccomp().as_ref().map(seccomp::profile).transpose().context("`linux.seccomp`")?,
         linux: linux::settings(spec, linux)?,
         allow_stdio_access: false,
     })
+}
+
+/// The limits of a new container. Where no number of processes is given, engines look for the absence of a limit; what
+/// has one keeps it.
+fn first_resources(asked: &LinuxResources) -> anyhow::Result<Resources> {
+    let mut limits = resources(asked).context("`linux.resources`")?;
+    if asked.pids().is_some() && limits.pids_limit.is_none() {
+        limits.pids_limit = Some(Maximum::Unlimited);
+    }
+    Ok(limits)
 }
 
 fn refuse_other_systems(spec: &Spec) -> anyhow::Result<()> {

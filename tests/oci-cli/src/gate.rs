@@ -100,13 +100,22 @@ pub(crate) fn close_inherited() -> anyhow::Result<()> {
 
 /// Sends a descriptor over a socket.
 pub(crate) fn send(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> anyhow::Result<()> {
+    send_with(socket, descriptor, b"descriptor")
+}
+
+/// Sends a descriptor over a socket, with a message.
+pub(crate) fn send_with(
+    socket: BorrowedFd<'_>,
+    descriptor: BorrowedFd<'_>,
+    message: &[u8],
+) -> anyhow::Result<()> {
     let rights = [descriptor];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !ancillary.push(SendAncillaryMessage::ScmRights(&rights)) {
         bail!("a descriptor does not fit");
     }
-    sendmsg(socket, &[IoSlice::new(b"descriptor")], &mut ancillary, SendFlags::NOSIGNAL)
+    sendmsg(socket, &[IoSlice::new(message)], &mut ancillary, SendFlags::NOSIGNAL)
         .context("the descriptor cannot be sent")?;
     Ok(())
 }

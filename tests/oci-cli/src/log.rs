@@ -23,7 +23,8 @@ impl Log {
 
     /// Tells of an error that ended the command.
     pub(crate) fn error(&self, message: &str) {
-        eprintln!("cce-oci: {message}");
+        // Some recognise errors by the word.
+        eprintln!("cce-oci: error: {message}");
         let Some(file) = &self.file else { return };
         let time = now();
         let line = match self.format {

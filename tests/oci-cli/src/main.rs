@@ -35,13 +35,13 @@ use options::{Command, Options};
 fn main() -> ExitCode {
     let options = Options::parse();
     let log = log::Log::new(&options.global);
-    match run(options) {
-        Ok(code) => code,
-        Err(error) => {
-            log.error(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    // The code of an exec is its program's: where there was none, it is one that programs do not have.
+    let failure =
+        if matches!(options.command, Command::Exec(_)) { ExitCode::from(255) } else { ExitCode::FAILURE };
+    run(options).unwrap_or_else(|error| {
+        log.error(&format!("{error:#}"));
+        failure
+    })
 }
 
 fn run(options: Options) -> anyhow::Result<ExitCode> {

@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Show statistics, and processes that were killed for want of memory
     Events(Events),
     /// Execute a further process in a running container
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// Say what this runtime can do
     Features,
     /// Hold the way to start a container (internal)
@@ -94,13 +94,13 @@ pub(crate) struct Create {
     /// File that the number of the container's init is written to
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<PathBuf>,
-    /// Refused: a container's root is always exchanged
+    /// Accepted and without effect: roots that cannot be exchanged are covered
     #[arg(long)]
     pub(crate) no_pivot: bool,
     /// Accepted and without effect: sessions of keys are always new
     #[arg(long)]
     pub(crate) no_new_keyring: bool,
-    /// How many further descriptors the container gets; only 0
+    /// How many further descriptors, from 3 up, the container gets
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) preserve_fds: u32,
     /// The container
@@ -186,7 +186,13 @@ pub(crate) struct Exec {
     /// SELinux label
     #[arg(long, value_name = "LABEL")]
     pub(crate) process_label: Option<String>,
-    /// How many further descriptors the process gets; only 0
+    /// Wait until a paused container goes on, instead of refusing
+    #[arg(long)]
+    pub(crate) ignore_paused: bool,
+    /// Cgroup below the container's own; only `/`, which is that
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup: Vec<String>,
+    /// How many further descriptors, from 3 up, the process gets
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) preserve_fds: u32,
     /// The container

@@ -1,8 +1,8 @@
 //! Terminals: the master end goes to whoever asked for it, or this process copies it to its own terminal.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
@@ -13,6 +13,7 @@ use executor::container::Process;
 use executor::stdio::GivenStreams;
 use policy_engine::request::TerminalSize;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
 use crate::gate;
@@ -20,14 +21,40 @@ use crate::gate;
 /// How long the last bytes of a terminal may take after its process has ended.
 const LAST_BYTES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The streams of this process, as they are.
-pub(crate) fn own_streams() -> anyhow::Result<GivenStreams> {
+/// The streams of this process, as they are, and those of its next `further` descriptors that are open.
+pub(crate) fn own_streams(further: u32) -> anyhow::Result<GivenStreams> {
     let streams = (|| {
         let input = io::stdin().as_fd().try_clone_to_owned()?;
         let output = io::stdout().as_fd().try_clone_to_owned()?;
-        io::Result::Ok(GivenStreams::new(input, output, io::stderr().as_fd().try_clone_to_owned()?))
+        let streams = GivenStreams::new(input, output, io::stderr().as_fd().try_clone_to_owned()?);
+        io::Result::Ok(streams.with_further(inherited(further)?))
     })();
-    streams.context("the standard streams cannot be given away")
+    streams.context("the streams cannot be given away")
+}
+
+/// `O_CLOEXEC` among the flags of `/proc/self/fdinfo`.
+const CLOSED_BY_EXEC: u32 = 0o2_000_000;
+
+/// What this process was given at the numbers after the standard streams. What it has opened by itself since is closed by
+/// `execve`, and none of it.
+fn inherited(count: u32) -> io::Result<Vec<(u32, OwnedFd)>> {
+    let own = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc/self/fdinfo")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        let Some(number) = number.filter(|number| (3..count.saturating_add(3)).contains(number)) else {
+            continue;
+        };
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+        if flags.is_some_and(|flags| flags & CLOSED_BY_EXEC == 0) {
+            let descriptor =
+                pidfd_getfd(&own, RawFd::try_from(number).unwrap_or(-1), PidfdGetfdFlags::empty())?;
+            found.push((number, descriptor));
+        }
+    }
+    Ok(found)
 }
 
 /// Checks that a terminal has somebody to serve it.

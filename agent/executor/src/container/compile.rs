@@ -1,6 +1,6 @@
 //! Turns requests into plans: everything of the host's is parsed here, before a process exists.
 
-use policy_engine::request::linux::{LinuxSettings, MountSet, Propagation};
+use policy_engine::request::linux::{MountSet, Propagation};
 use policy_engine::request::{CreateContainer, ProcessSpec};
 use rustix::thread::CapabilitySet;
 
@@ -66,12 +66,6 @@ pub enum PlanError {
     /// Beyond what the kernel knows.
     #[error("the nice value is not between -20 and 19")]
     Nice,
-    /// A setting that is not carried out.
-    #[error("`{name}` is not supported")]
-    Unsupported {
-        /// Its name in the OCI runtime specification.
-        name: &'static str,
-    },
     /// The seccomp profile is refused.
     #[error("the seccomp profile cannot be carried out")]
     Seccomp(#[source] SeccompError),
@@ -139,23 +133,6 @@ pub(super) struct Compiled {
 /// The plan of a container.
 pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result<Compiled, PlanError> {
     let linux = &request.linux;
-    let carried_out = LinuxSettings {
-        namespaces: linux.namespaces.clone(),
-        mounts: linux.mounts,
-        devices: linux.devices.clone(),
-        mount_label: linux.mount_label.clone(),
-        domainname: linux.domainname.clone(),
-        sysctls: linux.sysctls.clone(),
-        rootfs_propagation: linux.rootfs_propagation,
-        personality: linux.personality,
-        device_rules: linux.device_rules.clone(),
-        cgroups_path: linux.cgroups_path.clone(),
-        hooks: linux.hooks.clone(),
-        ..LinuxSettings::default()
-    };
-    if *linux != carried_out {
-        return Err(PlanError::Unsupported { name: "linux" });
-    }
     let (namespaces, joined) = namespaces::compile(request).map_err(PlanError::Namespace)?;
     if linux.domainname.as_ref().is_some_and(|name| name.len() > DOMAINNAME_LENGTH_MAX) {
         return Err(PlanError::Domainname);
@@ -203,11 +180,12 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
 }
 
 /// The plan of a process of `container`. `extra_env` comes after what was judged; `terminal` as asked for, if there is
-/// anyone to serve it.
+/// anyone to serve it; `listened` is whether there is anyone to take system calls over.
 pub(super) fn process(
     spec: &ProcessSpec,
     extra_env: &[String],
     container: &CreateContainer,
+    listened: bool,
 ) -> Result<ProcessPlan, PlanError> {
     if spec.args.is_empty() {
         return Err(PlanError::NoArguments);
@@ -228,6 +206,8 @@ pub(super) fn process(
         Ok(RlimitPlan { kind, soft: value(limit.soft), hard: value(limit.hard) })
     };
     let profile = container.seccomp.as_ref();
+    let listened = listened && container.linux.seccomp_notify;
+    let compile_filter = |profile| seccomp::compile(profile, listened);
     Ok(ProcessPlan {
         args: spec.args.clone(),
         env: spec.env.iter().chain(extra_env).cloned().collect(),
@@ -246,13 +226,15 @@ pub(super) fn process(
         no_new_privileges: spec.no_new_privileges,
         in_user_namespace: false,
         rlimits: spec.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
+        // Whoever gives descriptors says where.
+        further: Vec::new(),
         terminal: spec
             .terminal
             .filter(|_| container.allow_stdio_access)
             .map(|size| (size.rows, size.columns)),
         oom_score_adj: spec.oom_score_adj,
         settings: settings::compile(&spec.settings, container.linux.personality)?,
-        seccomp: profile.map(seccomp::compile).transpose().map_err(PlanError::Seccomp)?,
+        seccomp: profile.map(compile_filter).transpose().map_err(PlanError::Seccomp)?,
     })
 }
 
@@ -288,7 +270,7 @@ fn rlimit_kind(name: &str) -> Option<RlimitKind> {
 
 #[cfg(test)]
 mod tests {
-    use policy_engine::request::linux::ProcessSettings;
+    use policy_engine::request::linux::{LinuxSettings, ProcessSettings};
     use policy_engine::request::{CapabilitySets, ContainerKind, Resources, Rlimit, User};
 
     use super::*;
@@ -330,11 +312,11 @@ mod tests {
 
     #[test]
     fn what_was_judged_is_what_is_planned() {
-        let plan = process(&spec(), &["B=2".to_owned()], &container(true)).unwrap();
+        let plan = process(&spec(), &["B=2".to_owned()], &container(true), false).unwrap();
         assert_eq!(plan.env, ["A= padded ", "B=2"]);
         assert_eq!(plan.terminal, Some((0, 0)));
         assert_eq!(plan.capabilities, CapabilityBits::default());
-        assert_eq!(process(&spec(), &[], &container(false)).unwrap().terminal, None);
+        assert_eq!(process(&spec(), &[], &container(false), false).unwrap().terminal, None);
     }
 
     #[test]
@@ -342,7 +324,7 @@ mod tests {
         let mut spec = spec();
         spec.capabilities.bounding = vec!["CAP_CHOWN".to_owned(), "CAP_CHECKPOINT_RESTORE".to_owned()];
         spec.rlimits = vec![Rlimit { kind: "RLIMIT_NOFILE".to_owned(), soft: 9, hard: u64::MAX }];
-        let plan = process(&spec, &[], &container(true)).unwrap();
+        let plan = process(&spec, &[], &container(true), false).unwrap();
         assert_eq!(plan.capabilities.bounding, 1 | 1 << 40);
         assert_eq!(plan.rlimits, [RlimitPlan { kind: RlimitKind::Nofile, soft: Some(9), hard: None }]);
     }
@@ -352,7 +334,7 @@ mod tests {
         let changed = |change: fn(&mut ProcessSpec)| {
             let mut spec = spec();
             change(&mut spec);
-            process(&spec, &[], &container(true)).unwrap_err()
+            process(&spec, &[], &container(true), false).unwrap_err()
         };
         assert_eq!(changed(|spec| spec.args.clear()), PlanError::NoArguments);
         assert_eq!(changed(|spec| spec.args[0] = "a\0b".to_owned()), PlanError::Nul);
@@ -363,7 +345,7 @@ mod tests {
             let mut spec = spec();
             spec.capabilities.permitted = vec![name.to_owned()];
             let error = PlanError::Capability { name: name.to_owned() };
-            assert_eq!(process(&spec, &[], &container(true)), Err(error));
+            assert_eq!(process(&spec, &[], &container(true), false), Err(error));
         }
     }
 }

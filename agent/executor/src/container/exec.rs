@@ -7,7 +7,7 @@ use policy_engine::request::ExecInContainer;
 
 use super::outside::FromOutside;
 use super::plan::Plan;
-use super::spawn::{Failed, Remnant, execute, spawn};
+use super::spawn::{Company, Failed, Remnant, execute, spawn};
 use super::{Container, Life, PlanError, Process, SpawnError, compile, namespaces};
 use crate::launcher::Launcher;
 use crate::stdio::{GivenStreams, StreamAccess};
@@ -120,15 +120,15 @@ impl Container {
     ) -> Result<Process, Unmade> {
         let allowed = self.request().allow_stdio_access;
         let access = StreamAccess::new(allowed, streams);
-        let mut plan = compile::process(&request.process, &[], self.request())
+        let mut plan = compile::process(&request.process, &[], self.request(), false)
             .map_err(|error| Unmade { error: ExecError::Plan(error), undone: true })?;
         let namespaces = &self.request().linux.namespaces;
         let outside = FromOutside::take(&mut plan, namespaces, false);
+        plan.further = access.numbers();
         let plan = Plan::Exec(namespaces::of_exec(namespaces).bits(), plan);
         let descriptors = [self.init.exit().as_fd()];
-        let outside = outside.as_ref();
-        let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access, None, outside)
-        {
+        let company = Company { outside: outside.as_ref(), ..Company::default() };
+        let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access, company) {
             Ok((process, channel)) => match execute(&channel) {
                 Ok(()) => return Ok(process),
                 Err(error) => (error, Remnant::Child(process.into_exit())),

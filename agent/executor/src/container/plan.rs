@@ -191,6 +191,8 @@ pub(crate) struct ProcessPlan {
     /// Whether what needs the guest's rights is done from outside: streams are the user's, and limits are set later.
     pub(crate) in_user_namespace: bool,
     pub(crate) rlimits: Vec<RlimitPlan>,
+    /// Numbers of the descriptors that come after the standard streams.
+    pub(crate) further: Vec<u32>,
     /// Rows and columns of the terminal, when it has one.
     pub(crate) terminal: Option<(u16, u16)>,
     pub(crate) oom_score_adj: Option<i16>,
@@ -238,6 +240,14 @@ pub(crate) enum RlimitKind {
 }
 
 impl Plan {
+    /// The numbers of further descriptors.
+    pub(crate) fn further(&self) -> &[u32] {
+        match self {
+            Self::Init(_, process) | Self::Exec(_, process) => &process.further,
+            Self::UserNamespace => &[],
+        }
+    }
+
     /// Writes the plan into memory that nobody can change any more.
     pub(crate) fn seal(&self) -> io::Result<OwnedFd> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;

@@ -147,6 +147,8 @@ impl Failure {
 pub(crate) enum Report {
     /// All is made and mounted, the root is not exchanged yet, and the process waits for the word to go on.
     Mounted,
+    /// Its filter of system calls is in force. The listener comes with it.
+    Filtered,
     /// Set up and waiting for the word to start. A terminal's master end comes with it.
     Ready,
     /// About to execute the program; if the channel closes next, it has.
@@ -161,14 +163,14 @@ pub(crate) const GO_ON: &[u8] = b"go on";
 pub(crate) const START: &[u8] = b"start";
 
 impl Report {
-    /// Sends the report, with the master end of a terminal if there is one.
+    /// Sends the report, with what comes with it.
     pub(crate) fn send(
         &self,
         channel: &Channel,
-        terminal: Option<std::os::fd::BorrowedFd<'_>>,
+        descriptor: Option<std::os::fd::BorrowedFd<'_>>,
     ) -> io::Result<()> {
-        let terminal: Vec<_> = terminal.into_iter().collect();
-        channel.send(&serde_json::to_vec(self)?, &terminal)
+        let descriptor: Vec<_> = descriptor.into_iter().collect();
+        channel.send(&serde_json::to_vec(self)?, &descriptor)
     }
 
     /// Receives the next report; `None` when the process has closed its end.

@@ -30,12 +30,17 @@ const PROGRAM_LENGTH_MAX: usize = 4096;
 /// The largest error number, `MAX_ERRNO` of `linux/err.h`.
 const ERRNO_MAX: u32 = 4095;
 
+/// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV` of `linux/seccomp.h`.
+const WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
+
 /// A compiled profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Filter {
     /// `SECCOMP_FILTER_FLAG_*` bits.
     pub(crate) flags: u32,
     pub(crate) program: Vec<Instruction>,
+    /// Whether it hands system calls to somebody, who gets a listener for them.
+    pub(crate) notifies: bool,
 }
 
 /// Why a seccomp profile cannot be carried out.
@@ -68,7 +73,7 @@ pub enum SeccompError {
         /// What was given.
         index: u32,
     },
-    /// Descriptors of the container's system calls are handed to nobody.
+    /// There is nobody to hand system calls to; or all of them would be handed over, also those that hand over.
     #[error("handing system calls to another process is not supported")]
     Notify,
     /// More than the kernel takes.
@@ -79,12 +84,14 @@ pub enum SeccompError {
 /// A condition on an argument.
 type Condition = SeccompArgument;
 
-/// Compiles a profile.
-pub(super) fn compile(profile: &SeccompProfile) -> Result<Filter, SeccompError> {
-    if !profile.listener_path.is_empty() || !profile.listener_metadata.is_empty() {
+/// Compiles a profile. `listened` is whether there is somebody to hand system calls to.
+pub(super) fn compile(profile: &SeccompProfile, listened: bool) -> Result<Filter, SeccompError> {
+    let notifies = profile.syscalls.iter().any(|entry| entry.action == SeccompAction::Notify);
+    let speaks_of_it = notifies || !profile.listener_path.is_empty() || !profile.listener_metadata.is_empty();
+    if profile.default_action == SeccompAction::Notify || (speaks_of_it && !listened) {
         return Err(SeccompError::Notify);
     }
-    let flags = profile.flags.iter().try_fold(0, |bits, name| Ok(bits | flag(name)?))?;
+    let flags = profile.flags.iter().try_fold(0, |bits, name| Ok(bits | flag(name, notifies)?))?;
     let default = verdict(profile.default_action, profile.default_errno_ret)?;
     let entries: Vec<Entry<'_>> =
         profile.syscalls.iter().map(|entry| Entry::new(entry, default)).collect::<Result<_, _>>()?;
@@ -103,7 +110,7 @@ pub(super) fn compile(profile: &SeccompProfile) -> Result<Filter, SeccompError> 
         }
     }
     let program = program::assemble(&spaces).ok_or(SeccompError::TooLong)?;
-    Ok(Filter { flags, program })
+    Ok(Filter { flags, program, notifies })
 }
 
 /// An entry of a profile, checked.
@@ -151,7 +158,7 @@ fn verdict(action: SeccompAction, errno: Option<u32>) -> Result<u32, SeccompErro
     let action = match action {
         SeccompAction::Errno => return with_number(libc::SECCOMP_RET_ERRNO, ERRNO_MAX),
         SeccompAction::Trace => return with_number(libc::SECCOMP_RET_TRACE, libc::SECCOMP_RET_DATA),
-        SeccompAction::Notify => return Err(SeccompError::Notify),
+        SeccompAction::Notify => libc::SECCOMP_RET_USER_NOTIF,
         // As with libseccomp: the thread alone.
         SeccompAction::Kill | SeccompAction::KillThread => libc::SECCOMP_RET_KILL_THREAD,
         SeccompAction::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
@@ -162,10 +169,11 @@ fn verdict(action: SeccompAction, errno: Option<u32>) -> Result<u32, SeccompErro
     errno.map_or(Ok(action), |number| Err(SeccompError::Errno { number }))
 }
 
-/// The bits of a flag. The process that installs the filter has one thread and hands it to nobody, so that two of the
-/// flags have no effect.
-fn flag(name: &str) -> Result<u32, SeccompError> {
+/// The bits of a flag. The process that installs the filter has one thread, so that one of the flags has no effect, and
+/// without a listener there is nobody to wait for.
+fn flag(name: &str, notifies: bool) -> Result<u32, SeccompError> {
     let bits = match name {
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" if notifies => WAIT_KILLABLE_RECV,
         "SECCOMP_FILTER_FLAG_TSYNC" | "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => 0,
         "SECCOMP_FILTER_FLAG_LOG" => libc::SECCOMP_FILTER_FLAG_LOG,
         "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,

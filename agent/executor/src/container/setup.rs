@@ -57,6 +57,12 @@ pub(crate) fn run(token: &SingleThreaded, kind: Kind, inheritance: Inheritance) 
     let Inheritance { plan, channel, rest } = inheritance;
     let descriptors = rest.into_iter();
     let plan = Plan::read(plan).at(Step::Plan);
+    let highest = plan.as_ref().ok().and_then(|plan| plan.further().iter().max().copied());
+    let channel = match highest {
+        // Out of the way of what gets a number of its own.
+        Some(highest) => channel.above(highest).unwrap_or_else(|_| exit(EXIT_CODE)),
+        None => channel,
+    };
     let Err(failure) = plan.and_then(|plan| match (kind, plan) {
         (Kind::Init(_), Plan::Init(root, process)) => init(token, &root, &process, descriptors, &channel),
         (Kind::Exec, Plan::Exec(namespaces, process)) => exec(namespaces, &process, descriptors, &channel),
@@ -102,7 +108,7 @@ fn init(
     };
     namespaces::configure(plan, outside.as_ref())?;
     drop(outside);
-    let streams = terminal::streams(&root, process, descriptors)?;
+    let streams = terminal::streams(&root, process, &mut descriptors)?;
     if process.terminal.is_some() && own_files {
         terminal::bind_console(&root, &streams).on(Step::Terminal, "/dev/console")?;
     }
@@ -120,9 +126,10 @@ fn init(
     }
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
+    filter::install_with_listener(process, channel)?;
     await_start(streams, channel)?;
     hooks.start_container(process)?;
-    program::execute(process, &env, channel)
+    program::execute(process, &env, descriptors, channel)
 }
 
 /// Attaches the container's root, with what is mounted in it.
@@ -182,11 +189,11 @@ fn exec(
         namespaces::become_root().at(Step::Identity)?;
     }
     let root = joined_root()?;
-    let streams = terminal::streams(&root, process, descriptors)?;
+    let streams = terminal::streams(&root, process, &mut descriptors)?;
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
     await_start(streams, channel)?;
-    program::execute(process, &env, channel)
+    program::execute(process, &env, descriptors, channel)
 }
 
 /// Tells the agent that all is set up, and waits for its word. No process executes its program that the agent does not

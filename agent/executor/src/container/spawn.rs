@@ -1,7 +1,7 @@
 //! From a plan to a process that is set up: what creating a container and an exec have in common.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,24 @@ impl BeforePivot {
 impl std::fmt::Debug for BeforePivot {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("BeforePivot")
+    }
+}
+
+/// Takes the listener of a process's seccomp filter (`seccomp_unotify(2)`), with the number of the process; an error ends
+/// that.
+#[derive(Clone)]
+pub struct SeccompListener(Arc<dyn Fn(i32, OwnedFd) -> io::Result<()> + Send + Sync>);
+
+impl SeccompListener {
+    /// Takes it so.
+    pub fn new(take: impl Fn(i32, OwnedFd) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl std::fmt::Debug for SeccompListener {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SeccompListener")
     }
 }
 
@@ -132,6 +150,14 @@ impl Remnant {
     }
 }
 
+/// What is done for a new process while it sets itself up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Company<'a> {
+    pub(super) before_pivot: Option<&'a BeforePivot>,
+    pub(super) seccomp_listener: Option<&'a SeccompListener>,
+    pub(super) outside: Option<&'a FromOutside>,
+}
+
 /// Starts a process in `cgroup` and waits until it has set itself up. `descriptors` are the namespaces that it is born in
 /// and those of the plan, but for the standard streams. The channel is the way to go on with it.
 pub(super) fn spawn(
@@ -140,8 +166,7 @@ pub(super) fn spawn(
     cgroup: &Cgroup,
     descriptors: &[BorrowedFd<'_>],
     access: StreamAccess<'_>,
-    before_pivot: Option<&BeforePivot>,
-    outside: Option<&FromOutside>,
+    company: Company<'_>,
 ) -> Result<(Process, Channel), Failed> {
     // Collecting the child and serving its streams is the reactor's work; this thread may block.
     let runtime = tokio::runtime::Handle::try_current().map_err(SpawnError::Runtime)?;
@@ -157,7 +182,7 @@ pub(super) fn spawn(
     };
     let awaits_cgroups = matches!(plan, Plan::Init(root, _) if root.awaits_cgroups);
     let streams = Prepared::new(access, process.terminal.is_some()).map_err(SpawnError::Streams)?;
-    if let Some(outside) = outside {
+    if let Some(outside) = company.outside {
         outside.own_streams(&streams.theirs()).map_err(SpawnError::Streams)?;
     }
     let memory = plan.seal().map_err(SpawnError::Prepare)?;
@@ -167,6 +192,7 @@ pub(super) fn spawn(
     let mut passed = vec![memory.as_fd(), theirs.as_fd(), cgroup.as_fd()];
     passed.extend_from_slice(descriptors);
     passed.extend(streams.theirs());
+    passed.extend(access.further());
     let registration = launcher.hold_registry();
     let (pid, pidfd) = match launcher.launch(&registration, Order::Process(kind), &passed) {
         Ok(launched) => launched,
@@ -176,9 +202,10 @@ pub(super) fn spawn(
     registration.add(pid, Arc::downgrade(&exit));
     drop(theirs);
 
+    let notifies = process.seccomp.as_ref().is_some_and(|filter| filter.notifies);
+    let company = Company { seccomp_listener: company.seccomp_listener.filter(|_| notifies), ..company };
     let adopted = cgroup.adopt(pid).map_err(SpawnError::Prepare);
-    let accompanied =
-        adopted.and_then(|()| accompany((pid, &exit), awaits_cgroups, &ours, streams, before_pivot, outside));
+    let accompanied = adopted.and_then(|()| accompany((pid, &exit), awaits_cgroups, &ours, streams, company));
     match accompanied {
         Ok(stdio) => Ok((Process::new(pid, process.args.clone(), exit, stdio), ours)),
         Err(error) => Err(Failed { error, remnant: Remnant::Child(exit) }),
@@ -191,8 +218,7 @@ fn accompany(
     awaits_cgroups: bool,
     channel: &Channel,
     streams: Prepared,
-    before_pivot: Option<&BeforePivot>,
-    outside: Option<&FromOutside>,
+    Company { before_pivot, seccomp_listener, outside }: Company<'_>,
 ) -> Result<Stdio, SpawnError> {
     collect_when_ended(exit).map_err(SpawnError::Prepare)?;
     let mapped = outside.map_or(Ok(false), |outside| outside.map_ids(pid, exit));
@@ -201,6 +227,9 @@ fn accompany(
     }
     if let Some(before_pivot) = before_pivot {
         stop(before_pivot, pid, channel)?;
+    }
+    if let Some(listener) = seccomp_listener {
+        listen(listener, pid, channel)?;
     }
     let stdio = follow(channel, streams)?;
     if let Some(outside) = outside {
@@ -214,7 +243,7 @@ fn stop(before_pivot: &BeforePivot, pid: Pid, channel: &Channel) -> Result<(), S
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         Some((Report::Mounted, _)) => {}
         Some((Report::Failed(failure), _)) => return Err(failure.into()),
-        Some((Report::Ready | Report::Executing, _)) => {
+        Some((Report::Filtered | Report::Ready | Report::Executing, _)) => {
             return Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()));
         }
         None => return Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
@@ -223,12 +252,24 @@ fn stop(before_pivot: &BeforePivot, pid: Pid, channel: &Channel) -> Result<(), S
     channel.send(GO_ON, &[]).map_err(SpawnError::Silent)
 }
 
+/// Waits for the listener of the filter, and hands it on.
+fn listen(listener: &SeccompListener, pid: Pid, channel: &Channel) -> Result<(), SpawnError> {
+    match Report::receive(channel).map_err(SpawnError::Silent)? {
+        Some((Report::Filtered, Some(descriptor))) => {
+            (listener.0)(pid.as_raw_nonzero().get(), descriptor).map_err(SpawnError::Stopped)
+        }
+        Some((Report::Failed(failure), _)) => Err(failure.into()),
+        Some(_) => Err(SpawnError::Silent(io::ErrorKind::InvalidData.into())),
+        None => Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
 /// Waits for the report that the process is set up.
 fn follow(channel: &Channel, streams: Prepared) -> Result<Stdio, SpawnError> {
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         Some((Report::Ready, master)) => streams.into_stdio(master).map_err(SpawnError::Streams),
         Some((Report::Failed(failure), _)) => Err(failure.into()),
-        Some((Report::Mounted | Report::Executing, _)) => {
+        Some((Report::Mounted | Report::Filtered | Report::Executing, _)) => {
             Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()))
         }
         None => Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
@@ -241,7 +282,7 @@ pub(super) fn execute(channel: &Channel) -> Result<(), SpawnError> {
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         Some((Report::Executing, _)) => {}
         Some((Report::Failed(failure), _)) => return Err(failure.into()),
-        Some((Report::Mounted | Report::Ready, _)) => {
+        Some((Report::Mounted | Report::Filtered | Report::Ready, _)) => {
             return Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()));
         }
         None => return Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
@@ -250,7 +291,7 @@ pub(super) fn execute(channel: &Channel) -> Result<(), SpawnError> {
     match Report::receive(channel).map_err(SpawnError::Silent)? {
         None => Ok(()),
         Some((Report::Failed(failure), _)) => Err(failure.into()),
-        Some((Report::Mounted | Report::Ready | Report::Executing, _)) => {
+        Some((Report::Mounted | Report::Filtered | Report::Ready | Report::Executing, _)) => {
             Err(SpawnError::Silent(io::ErrorKind::InvalidData.into()))
         }
     }

@@ -14,6 +14,8 @@ use rustix::net::{
     socketpair,
 };
 
+use crate::sys::descriptors;
+
 /// The largest packet, in bytes.
 pub(crate) const PACKET_LENGTH_MAX: usize = 4096;
 /// The most descriptors that travel in one packet: what the kernel allows (`SCM_MAX_FD`).
@@ -42,6 +44,11 @@ impl Channel {
     #[cfg(feature = "handover")]
     pub(crate) fn into_descriptor(self) -> OwnedFd {
         self.0
+    }
+
+    /// The same end, at a number above `number`.
+    pub(crate) fn above(self, number: u32) -> io::Result<Self> {
+        Ok(Self(descriptors::duplicate_above(self.0.as_fd(), number)?))
     }
 
     /// Bounds how long [`receive`](Self::receive) waits; it fails with `EAGAIN` then.

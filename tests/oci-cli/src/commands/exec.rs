@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use oci_spec::runtime::Process as AskedProcess;
@@ -9,24 +10,27 @@ use policy_engine::ExecId;
 use policy_engine::request::{ExecInContainer, ProcessSpec, TerminalSize};
 
 use super::foreground::Foreground;
-use super::{refuse_descriptors, write_pid};
+use super::write_pid;
 use crate::guest::{self, Guest};
 use crate::options::Exec;
-use crate::state::{Directory, Entry};
+use crate::state::{Directory, Entry, Status};
 use crate::{convert, program, terminal};
 
 pub(crate) fn run(directory: &Directory, args: &Exec) -> anyhow::Result<ExitCode> {
     let entry = directory.open(&args.id)?;
-    refuse_descriptors(args.preserve_fds)?;
     let spec = process(&entry, args)?;
     terminal::check(spec.terminal.is_some(), args.detach, args.console_socket.as_deref())?;
+    if args.cgroup.iter().any(|path| path != "/") {
+        bail!("`--cgroup` is `/` alone");
+    }
+    await_unpaused(&entry, args.ignore_paused)?;
     let launcher = guest::launcher()?;
     let guest = Guest::new()?;
     let container = guest.take_over_living(&entry)?;
     let request =
         ExecInContainer { container_id: container.id().clone(), exec_id: new_exec_id()?, process: spec };
     let permit = guest.engine.decide(request)?;
-    let streams = terminal::own_streams()?;
+    let streams = terminal::own_streams(args.preserve_fds)?;
     let foreground = (!args.detach).then(|| Foreground::take_signals(&guest)).transpose()?;
     let context = guest.runtime.enter();
     let process = container.exec_with(&launcher, permit, Some(&streams)).map_err(program::of_exec)?;
@@ -42,6 +46,20 @@ pub(crate) fn run(directory: &Directory, args: &Exec) -> anyhow::Result<ExitCode
     };
     write_pid(args.pid_file.as_deref(), process.pid())?;
     Ok(foreground.map_or(ExitCode::SUCCESS, |foreground| foreground.wait(&guest, &process, copying)))
+}
+
+/// How often a paused container is looked after.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A process that is born into a paused container would do nothing until the container goes on.
+fn await_unpaused(entry: &Entry, waits: bool) -> anyhow::Result<()> {
+    while entry.record()?.status()? == Status::Paused {
+        if !waits {
+            bail!("cannot exec in a paused container (use --ignore-paused to override)");
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    Ok(())
 }
 
 /// A name that no other process of the container has: each command takes the container over with none.
@@ -64,7 +82,11 @@ fn process(entry: &Entry, args: &Exec) -> anyhow::Result<ProcessSpec> {
     let mut process = convert::process(asked.process().as_ref().context("`process` is missing")?)?;
     process.args.clone_from(&args.args);
     process.terminal = args.tty.then(TerminalSize::default);
-    process.env.extend_from_slice(&args.env);
+    for entry in &args.env {
+        let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+        process.env.retain(|own| name(own) != name(entry));
+        process.env.push(entry.clone());
+    }
     process.user.additional_gids.extend_from_slice(&args.additional_gids);
     if let Some(cwd) = &args.cwd {
         process.cwd = cwd.parse().context("`--cwd`")?;

@@ -18,7 +18,7 @@ pub(crate) mod update;
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 /// Writes the number of a process to a file, whole or not at all.
 fn write_pid(file: Option<&Path>, pid: i32) -> anyhow::Result<()> {
@@ -28,12 +28,4 @@ fn write_pid(file: Option<&Path>, pid: i32) -> anyhow::Result<()> {
     std::fs::write(&new, pid.to_string())
         .and_then(|()| std::fs::rename(&new, file))
         .context("the pid file cannot be written")
-}
-
-/// Descriptors beyond the standard streams are given to no container.
-fn refuse_descriptors(preserve_fds: u32) -> anyhow::Result<()> {
-    if preserve_fds > 0 || std::env::var_os("LISTEN_FDS").is_some() {
-        bail!("`--preserve-fds` and `LISTEN_FDS` are not supported");
-    }
-    Ok(())
 }

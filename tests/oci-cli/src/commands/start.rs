@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use executor::container::Container;
 use executor::container::handover::TakenOver;
+use executor::container::{Container, SpawnError, Step};
 
 use crate::guest::Guest;
 use crate::options::Id;
@@ -24,10 +24,19 @@ pub(crate) fn run(directory: &Directory, args: &Id) -> anyhow::Result<ExitCode> 
     let TakenOver::Container(container) = Guest::new()?.take_over(&entry, Some(gate))? else {
         bail!("cannot start a container that has stopped");
     };
-    start(&entry, &container)?;
+    let started = start(&entry, &container);
     drop(lock);
-    hooks::after_start(&entry)?;
-    Ok(ExitCode::SUCCESS)
+    // As with runc, whose container counts as started before its own hooks run.
+    if started.as_ref().err().is_none_or(is_of_hook) {
+        hooks::after_start(&entry)?;
+    }
+    started.map(|()| ExitCode::SUCCESS)
+}
+
+/// Whether a hook of the container's failed.
+fn is_of_hook(error: &anyhow::Error) -> bool {
+    let hook = |error: &SpawnError| matches!(error, SpawnError::Setup { step: Step::Hook, .. });
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(hook)
 }
 
 /// Lets the init execute its program.

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use oci_spec::runtime::{
     Hook as AskedHook, Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, LinuxIdMapping,
-    LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain, LinuxTimeOffset, Spec,
+    LinuxMemoryPolicy, LinuxNamespaceType, LinuxPersonality, LinuxPersonalityDomain, LinuxTimeOffset,
+    MemoryPolicyModeType, Spec,
 };
 use policy_engine::GuestPath;
 use policy_engine::request::linux::{
@@ -26,7 +27,7 @@ pub(super) fn settings(spec: &Spec, linux: &Linux) -> anyhow::Result<LinuxSettin
     super::refuse(&[
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
+        ("linux.memoryPolicy", linux.memory_policy().as_ref().is_some_and(|policy| !is_default(policy))),
     ])?;
     let rules = linux.resources().as_ref().and_then(|resources| resources.devices().as_ref());
     let sysctls: BTreeMap<_, _> = linux.sysctl().iter().flatten().collect();
@@ -55,6 +56,13 @@ pub(super) fn settings(spec: &Spec, linux: &Linux) -> anyhow::Result<LinuxSettin
         // The socket that gets the listener is the configuration's own.
         seccomp_notify: linux.seccomp().as_ref().is_some_and(|seccomp| seccomp.listener_path().is_some()),
     })
+}
+
+/// Whether memory is to come from where it comes from in any case.
+fn is_default(policy: &LinuxMemoryPolicy) -> bool {
+    policy.mode() == MemoryPolicyModeType::MpolDefault
+        && policy.nodes().as_deref().is_none_or(str::is_empty)
+        && policy.flags().as_ref().is_none_or(Vec::is_empty)
 }
 
 fn namespaces(linux: &Linux) -> anyhow::Result<Namespaces> {
@@ -211,21 +219,25 @@ fn cgroups_path(asked: Option<&Path>) -> anyhow::Result<Option<CgroupsPath>> {
 
 fn hooks(spec: &Spec) -> anyhow::Result<Hooks> {
     let Some(asked) = spec.hooks() else { return Ok(Hooks::default()) };
-    let list =
-        |asked: &Option<Vec<AskedHook>>| asked.iter().flatten().map(hook).collect::<anyhow::Result<_>>();
+    // As with runc, what runs in the place of the program has its environment when none is given.
+    let env = spec.process().as_ref().and_then(|process| process.env().clone()).unwrap_or_default();
+    let list = |asked: &Option<Vec<AskedHook>>, env: &[String]| {
+        asked.iter().flatten().map(|asked| hook(asked, env)).collect::<anyhow::Result<_>>()
+    };
     Ok(Hooks {
-        create_container: list(asked.create_container())?,
-        start_container: list(asked.start_container())?,
+        create_container: list(asked.create_container(), &[])?,
+        start_container: list(asked.start_container(), &env)?,
     })
 }
 
-fn hook(asked: &AskedHook) -> anyhow::Result<Hook> {
+/// A hook; `env` is its environment when it names none.
+fn hook(asked: &AskedHook, env: &[String]) -> anyhow::Result<Hook> {
     let path = super::path(asked.path())?;
     let timeout = asked.timeout().map(u32::try_from).transpose().context("`timeout`")?;
     Ok(Hook {
         args: asked.args().clone().unwrap_or_else(|| vec![path.to_string()]),
         path,
-        env: asked.env().clone().unwrap_or_default(),
+        env: asked.env().clone().unwrap_or_else(|| env.to_vec()),
         timeout_s: timeout,
     })
 }

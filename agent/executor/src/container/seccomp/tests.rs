@@ -157,7 +157,7 @@ fn condition(index: u32, op: Op, value: u64, value_two: u64) -> Condition {
 }
 
 fn answer(profile: &SeccompProfile, token: u32, number: u32, arguments: [u64; 6]) -> u32 {
-    run(&compile(profile).unwrap().program, Call { token, number, arguments }).0
+    run(&compile(profile, false).unwrap().program, Call { token, number, arguments }).0
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn nonsense_is_refused() {
         let mut profile =
             profile(SeccompAction::Errno, vec![entry(&["read"], SeccompAction::Allow, Vec::new())]);
         change(&mut profile);
-        compile(&profile).unwrap_err()
+        compile(&profile, false).unwrap_err()
     };
     let name = || "SCMP_ARCH_PDP11".to_owned();
     assert_eq!(
@@ -297,7 +297,7 @@ fn nonsense_is_refused() {
     let mut known = profile(SeccompAction::Allow, Vec::new());
     known.flags = vec!["SECCOMP_FILTER_FLAG_LOG".to_owned(), "SECCOMP_FILTER_FLAG_SPEC_ALLOW".to_owned()];
     known.architectures = vec!["SCMP_ARCH_S390X".to_owned()];
-    assert_eq!(compile(&known).unwrap().flags, 6);
+    assert_eq!(compile(&known, false).unwrap().flags, 6);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_filter_of_many_calls_takes_few_comparisons() {
         vec![entry(&names.collect::<Vec<_>>(), SeccompAction::Allow, Vec::new())],
     );
     profile.architectures = ["X86_64", "X86", "X32"].map(|name| format!("SCMP_ARCH_{name}")).to_vec();
-    let filter = compile(&profile).unwrap();
+    let filter = compile(&profile, false).unwrap();
     assert!(filter.program.len() < 1200, "{}", filter.program.len());
     for number in 0..500 {
         let (_, steps) = run(&filter.program, Call { token: X86_64, number, arguments: [0; 6] });
@@ -432,7 +432,7 @@ proptest! {
             40,
         ),
     ) {
-        let program = compile(&profile).unwrap().program;
+        let program = compile(&profile, false).unwrap().program;
         for (token, number, mut arguments) in calls {
             if token == X86 {
                 arguments = arguments.map(|argument| argument & 0xffff_ffff);
@@ -441,4 +441,16 @@ proptest! {
             prop_assert_eq!(run(&program, call).0, read(&profile, call), "{:?}", call);
         }
     }
+}
+
+#[test]
+fn calls_are_handed_over_where_somebody_listens() {
+    let handed = entry(&["getcwd"], SeccompAction::Notify, Vec::new());
+    let mut profile = profile(SeccompAction::Allow, vec![handed]);
+    profile.flags.push("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV".to_owned());
+    assert_eq!(compile(&profile, false), Err(SeccompError::Notify));
+    let filter = compile(&profile, true).unwrap();
+    assert_eq!((filter.notifies, filter.flags), (true, 32));
+    profile.default_action = SeccompAction::Notify;
+    assert_eq!(compile(&profile, true), Err(SeccompError::Notify));
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
@@ -13,6 +14,7 @@ use super::root::Root;
 use crate::container::plan::ProcessPlan;
 use crate::container::report::{AtStep as _, Failure, Report, Step};
 use crate::launcher::channel::Channel;
+use crate::sys::descriptors;
 
 /// Where programs are looked up when the environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -54,6 +56,7 @@ fn home_of(passwd: &str, uid: u32) -> Option<&str> {
 pub(super) fn execute(
     process: &ProcessPlan,
     env: &[String],
+    further: impl Iterator<Item = OwnedFd>,
     channel: &Channel,
 ) -> Result<Infallible, Failure> {
     let program = process.args.first().map_or("", String::as_str);
@@ -64,6 +67,7 @@ pub(super) fn execute(
         env.iter().map(c_string).collect::<Result<_, _>>().on(Step::Execute, program)?;
     let candidates = candidates(program, env);
     Report::Executing.send(channel, None).at(Step::Execute)?;
+    descriptors::place(further, &process.further).at(Step::Descriptors)?;
     let mut worst = Errno::NOENT;
     let mut filtered = false;
     for candidate in candidates {

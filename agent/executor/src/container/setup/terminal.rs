@@ -33,7 +33,7 @@ pub(super) enum Streams {
 pub(super) fn streams(
     root: &Root,
     process: &ProcessPlan,
-    mut descriptors: impl Iterator<Item = OwnedFd>,
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
 ) -> Result<Streams, Failure> {
     if let Some((rows, columns)) = process.terminal {
         return terminal(root, rows, columns).at(Step::Terminal);
