@@ -111,9 +111,9 @@ fn working_directory() {
         "{errors:?}"
     );
     symlink("/proc/self/fd/7/../../..", guest.root().join("link")).unwrap();
-    symlink("/proc/self/root", guest.root().join("home/here")).unwrap();
+    symlink("/proc/self/root", guest.root().join("tmp/here")).unwrap();
     let container = guest.start(guest.request(&["sleep", "600"]));
-    for cwd in ["/link", "/proc/self/fd/7", "/proc/1/cwd/.x", "/proc/self/root", "/home/here"] {
+    for cwd in ["/link", "/proc/self/fd/7", "/proc/1/cwd/.x", "/proc/self/root", "/tmp/here"] {
         let spec = ProcessSpec { cwd: cwd.parse().unwrap(), ..process(&["pwd"]) };
         match guest.exec(&container, "e1", spec) {
             Err(ExecError::Spawn(SpawnError::Setup { step: Step::WorkingDirectory, source, .. })) => {
