@@ -50,7 +50,7 @@ pub use self::mappings::MappingError;
 pub use self::mounts::MountError;
 use self::mounts::{IdMap, Source};
 pub use self::namespaces::NamespaceError;
-use self::namespaces::Users;
+use self::namespaces::{Files, Users};
 use self::outside::FromOutside;
 use self::plan::{MountKind, MountPlan, Plan};
 pub use self::process::{ExitCode, Process};
@@ -127,8 +127,8 @@ pub enum CreateError {
     /// What is to be joined is missing, behind a symbolic link, or no namespace of the kind.
     #[error("the namespace `{path}` cannot be joined")]
     Namespace {
-        /// The path.
-        path: GuestPath,
+        /// The path, or whose it is.
+        path: String,
         /// Why.
         #[source]
         source: io::Error,
@@ -291,14 +291,14 @@ fn make(
         compile::root(request, options).map_err(CreateError::Plan)?;
     let mut descriptors = Vec::new();
     for namespace in &joined {
-        let path = || namespace.path.clone();
+        let path = || namespace.path.as_ref().map_or("the guest's own".to_owned(), ToString::to_string);
         let opened = namespaces::open(namespace);
         descriptors.push(opened.map_err(|source| CreateError::Namespace { path: path(), source })?);
     }
     if root.namespaces.users == Users::New {
         descriptors.extend(MadeOutside::make(&root).map_err(CreateError::Outside)?.into_descriptors());
     }
-    if !root.namespaces.joins_mounts() {
+    if root.namespaces.files != Files::Joined {
         let LinuxSettings { mounts, rootfs_propagation, .. } = request.linux;
         let root = rootfs::copy_root(rootfs, &request.rootfs, mounts, rootfs_propagation);
         descriptors.push(root.map_err(CreateError::Rootfs)?);

@@ -21,6 +21,7 @@ mod hooks;
 mod log;
 mod options;
 mod program;
+mod shared_mounts;
 mod signal;
 mod state;
 mod terminal;

@@ -6,7 +6,7 @@ use rustix::thread::CapabilitySet;
 
 use super::devices::{self, DeviceError};
 use super::mounts::{self, MountError, Mounts, Source};
-use super::namespaces::{self, JoinedNamespace, NamespaceError};
+use super::namespaces::{self, Files, JoinedNamespace, NamespaceError};
 use super::plan::{
     CapabilityBits, MountKind, MountPlan, ProcessPlan, RlimitKind, RlimitPlan, RootPlan, Spreading,
 };
@@ -140,7 +140,7 @@ pub(super) fn root(request: &CreateContainer, options: &CreateOptions) -> Result
     let sysctls = sysctls::compile(&linux.sysctls, &linux.namespaces)
         .map_err(|(name, source)| PlanError::Sysctl { name, source })?;
     // Among another's files everything is as the other has it.
-    let own_files = !namespaces.joins_mounts();
+    let own_files = namespaces.files != Files::Joined;
     let mounts = if own_files {
         mounts::compile(request, &options.extra_mounts)
             .map_err(|(destination, source)| PlanError::Mount { destination, source })?

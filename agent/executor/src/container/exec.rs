@@ -1,14 +1,17 @@
 //! Further processes in a container.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use policy_engine::Permit;
 use policy_engine::request::ExecInContainer;
+use policy_engine::request::linux::Namespace;
+use rustix::fs::{Mode, OFlags};
 
+use super::namespaces::{self, Files};
 use super::outside::FromOutside;
 use super::plan::Plan;
 use super::spawn::{Company, Failed, Remnant, execute, spawn};
-use super::{Container, Life, PlanError, Process, SpawnError, compile, namespaces};
+use super::{Container, Life, PlanError, Process, SpawnError, compile};
 use crate::launcher::Launcher;
 use crate::stdio::{GivenStreams, StreamAccess};
 
@@ -125,8 +128,11 @@ impl Container {
         let namespaces = &self.request().linux.namespaces;
         let outside = FromOutside::take(&mut plan, namespaces, false);
         plan.further = access.numbers();
-        let plan = Plan::Exec(namespaces::of_exec(namespaces).bits(), plan);
-        let descriptors = [self.init.exit().as_fd()];
+        let root = self.detached_root().map_err(|error| Unmade { error, undone: true })?;
+        let files = if root.is_some() { Files::Detached } else { Files::Attached };
+        let plan = Plan::Exec(namespaces::of_exec(namespaces).bits(), files, plan);
+        let mut descriptors = vec![self.init.exit().as_fd()];
+        descriptors.extend(root.as_ref().map(OwnedFd::as_fd));
         let company = Company { outside: outside.as_ref(), ..Company::default() };
         let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access, company) {
             Ok((process, channel)) => match execute(&channel) {
@@ -136,6 +142,22 @@ impl Container {
             Err(Failed { error, remnant }) => (error, remnant),
         };
         Err(Unmade { error: ExecError::Spawn(error), undone: remnant.end().is_ok() })
+    }
+}
+
+impl Container {
+    /// The root of a container that is in the guest's mount namespace, where no path leads to it.
+    fn detached_root(&self) -> Result<Option<OwnedFd>, ExecError> {
+        if self.request().linux.namespaces.mount != Namespace::Guest {
+            return Ok(None);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(format!("/proc/{}/root", self.init.pid()), flags, Mode::empty());
+        // Only what was opened while the init lives was its root.
+        match root {
+            Ok(root) if self.init.try_status().is_none() => Ok(Some(root)),
+            _ => Err(ExecError::NotRunning),
+        }
     }
 }
 

@@ -30,9 +30,6 @@ const PROCFS_MAGIC: u32 = 0x9fa0;
 /// Why namespaces are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NamespaceError {
-    /// The launcher does not live in the guest's mount namespace itself, so that no container can have anything of it.
-    #[error("no container is in the guest's mount namespace")]
-    GuestMount,
     /// In the mount namespace of another the files are the other's.
     #[error("`{setting}` needs a mount namespace of the container's own")]
     JoinedMount {
@@ -70,6 +67,18 @@ pub(crate) enum Users {
     Joined,
 }
 
+/// Whose files a container's are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum Files {
+    /// Its own, attached in a mount namespace of its own.
+    #[default]
+    Attached,
+    /// Its own, attached nowhere: the container is in the guest's mount namespace, where they are not.
+    Detached,
+    /// Those of a mount namespace that it joins.
+    Joined,
+}
+
 /// The namespaces of a container, and what of them the process itself enters and makes. Descriptors: those that it is
 /// born in, then those that it enters. All are `CLONE_NEW*` bits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -79,6 +88,7 @@ pub(crate) struct NamespacePlan {
     entered: u32,
     made: u32,
     pub(crate) users: Users,
+    pub(crate) files: Files,
     /// What is written to `/proc/<pid>/timens_offsets`, `time_namespaces(7)`; may be empty.
     pub(crate) time_offsets: String,
     /// The file systems that show a namespace which does not belong to the container's user namespace: they are made
@@ -86,11 +96,12 @@ pub(crate) struct NamespacePlan {
     pub(crate) outside: Vec<Virtual>,
 }
 
-/// A namespace of another, to be opened before the process exists.
+/// A namespace of another, or of the agent itself, to be opened before the process exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JoinedNamespace {
     pub(crate) kind: NamespaceKinds,
-    pub(crate) path: GuestPath,
+    /// `None` for the agent's own.
+    pub(crate) path: Option<GuestPath>,
 }
 
 impl NamespacePlan {
@@ -118,14 +129,10 @@ impl NamespacePlan {
     pub(crate) fn has_new(&self, kind: NamespaceKinds) -> bool {
         (self.born_new | self.made) & kind.bits() != 0
     }
-
-    /// Whether the container's files are those of a mount namespace that it joins.
-    pub(crate) fn joins_mounts(&self) -> bool {
-        self.entered & NamespaceKinds::MOUNT.bits() != 0
-    }
 }
 
-/// Plans the namespaces of a container. The joined ones are in the order of their descriptors.
+/// Plans the namespaces of a container. The joined ones are in the order of their descriptors; the guest's mount
+/// namespace is the last.
 pub(crate) fn compile(
     request: &CreateContainer,
 ) -> Result<(NamespacePlan, Vec<JoinedNamespace>), NamespaceError> {
@@ -138,6 +145,11 @@ pub(crate) fn compile(
     };
     let mut plan = NamespacePlan {
         users,
+        files: match namespaces.mount {
+            Namespace::New => Files::Attached,
+            Namespace::Guest => Files::Detached,
+            Namespace::Join(_) => Files::Joined,
+        },
         time_offsets: time_offsets(namespaces.time_offsets),
         outside: outside(users, namespaces),
         ..NamespacePlan::default()
@@ -154,13 +166,18 @@ pub(crate) fn compile(
         match namespace {
             Namespace::New if born.contains(kind) => plan.born_new |= kind.bits(),
             Namespace::New => plan.made |= kind.bits(),
+            // It is set up among mounts of its own, and leaves those at the end.
+            Namespace::Guest if kind == NamespaceKinds::MOUNT => plan.born_new |= kind.bits(),
             Namespace::Guest => {}
             Namespace::Join(path) => {
                 let bits = if by_launcher { &mut plan.born_joined } else { &mut plan.entered };
                 *bits |= kind.bits();
-                joined.push(JoinedNamespace { kind, path: path.clone() });
+                joined.push(JoinedNamespace { kind, path: Some(path.clone()) });
             }
         }
+    }
+    if plan.files == Files::Detached {
+        joined.push(JoinedNamespace { kind: NamespaceKinds::MOUNT, path: None });
     }
     Ok((plan, joined))
 }
@@ -182,11 +199,16 @@ fn kinds(namespaces: &Namespaces) -> [(NamespaceKinds, &Namespace); 8] {
 fn check(request: &CreateContainer, namespaces: &Namespaces) -> Result<(), NamespaceError> {
     match namespaces.mount {
         Namespace::New => {}
-        Namespace::Guest => return Err(NamespaceError::GuestMount),
+        // No mount of the guest's spreads to what is attached nowhere.
+        Namespace::Guest if request.linux.rootfs_propagation != Propagation::Private => {
+            return Err(NamespaceError::Guest { setting: "linux.rootfsPropagation" });
+        }
+        Namespace::Guest => {}
         Namespace::Join(_) => check_joined_mount(request)?,
     }
     check_users(namespaces).map_err(NamespaceError::Mapping)?;
-    if namespaces.user == Namespace::New && namespaces.mount != Namespace::New {
+    let guests = namespaces.user != Namespace::Guest && namespaces.mount == Namespace::Guest;
+    if guests || (namespaces.user == Namespace::New && namespaces.mount != Namespace::New) {
         return Err(NamespaceError::MountOfOthers);
     }
     let offsets = namespaces.time_offsets;
@@ -272,8 +294,10 @@ fn check_joined_mount(request: &CreateContainer) -> Result<(), NamespaceError> {
 /// by the launcher.
 pub(crate) fn of_exec(namespaces: &Namespaces) -> NamespaceKinds {
     // Entering the user namespace that one is in is an error, to keep anybody from gaining rights that way. Of the
-    // others nothing is left out that is another's.
-    let entered = |(_, namespace): &(NamespaceKinds, &Namespace)| **namespace != Namespace::Guest;
+    // others nothing is left out that is another's, nor that the launcher does not share.
+    let entered = |(kind, namespace): &(NamespaceKinds, &Namespace)| {
+        **namespace != Namespace::Guest || *kind == NamespaceKinds::MOUNT
+    };
     let kinds = kinds(namespaces).into_iter().filter(entered).map(|(kind, _)| kind);
     NamespaceKinds::from_iter(kinds).difference(NamespaceKinds::PROCESS_ID)
 }
@@ -281,10 +305,17 @@ pub(crate) fn of_exec(namespaces: &Namespaces) -> NamespaceKinds {
 /// Opens the namespace that a path stands for: a file that one is mounted on, or a link of a process in the guest's
 /// procfs. No other symbolic link leads there, so that it is the one that policy judged by its path.
 pub(crate) fn open(namespace: &JoinedNamespace) -> io::Result<OwnedFd> {
-    let path = namespace.path.as_path();
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let Some(path) = &namespace.path else {
+        return match namespace.kind {
+            NamespaceKinds::MOUNT => Ok(rustix::fs::open("/proc/thread-self/ns/mnt", flags, Mode::empty())?),
+            _ => Err(Errno::INVAL.into()),
+        };
+    };
+    let path = path.as_path();
     let (parent, name) = path.parent().zip(path.file_name()).ok_or(Errno::INVAL)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = openat2(CWD, parent, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = openat2(CWD, parent, directory, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
     // A procfs has no links but the kernel's own.
     let resolve = match u32::try_from(fstatfs(&parent)?.f_type) {
         Ok(PROCFS_MAGIC) => ResolveFlags::empty(),
@@ -295,7 +326,6 @@ pub(crate) fn open(namespace: &JoinedNamespace) -> io::Result<OwnedFd> {
     if u32::try_from(fstatfs(&place)?.f_type) != Ok(NSFS_MAGIC) {
         return Err(Errno::INVAL.into());
     }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let descriptor = openat2(&parent, name, flags, Mode::empty(), resolve)?;
     let same = u32::try_from(fstatfs(&descriptor)?.f_type) == Ok(NSFS_MAGIC)
         && namespace_kind(std::os::fd::AsFd::as_fd(&descriptor))? == namespace.kind;

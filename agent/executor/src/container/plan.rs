@@ -10,7 +10,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use super::hooks::HooksPlan;
-use super::namespaces::NamespacePlan;
+use super::namespaces::{Files, NamespacePlan};
 use super::seccomp::Filter;
 use super::settings::SettingsPlan;
 use super::sysctls::SysctlPlan;
@@ -26,8 +26,8 @@ pub(crate) enum Plan {
     /// standard streams. There is no root in a joined mount namespace.
     Init(Box<RootPlan>, ProcessPlan),
     /// A further process, in those namespaces of the init that the `CLONE_NEW*` bits say. Descriptors: the container's
-    /// init, then standard streams.
-    Exec(u32, ProcessPlan),
+    /// init, the root where that is attached nowhere, then standard streams.
+    Exec(u32, Files, ProcessPlan),
     /// No process of a container: it is there for the new user namespace that it is born in, until the agent has that.
     UserNamespace,
 }
@@ -243,7 +243,7 @@ impl Plan {
     /// The numbers of further descriptors.
     pub(crate) fn further(&self) -> &[u32] {
         match self {
-            Self::Init(_, process) | Self::Exec(_, process) => &process.further,
+            Self::Init(_, process) | Self::Exec(_, _, process) => &process.further,
             Self::UserNamespace => &[],
         }
     }

@@ -31,7 +31,7 @@ use self::hooks::Hooks;
 pub(super) use self::identity::resource;
 use self::outside::MadeOutside;
 use self::root::Root;
-use super::namespaces::Users;
+use super::namespaces::{Files, Users};
 use super::plan::{Plan, ProcessPlan, RootPlan};
 use super::report::{AtStep as _, Failure, GO_ON, Report, START, Step};
 use crate::launcher::channel::Channel;
@@ -65,7 +65,9 @@ pub(crate) fn run(token: &SingleThreaded, kind: Kind, inheritance: Inheritance) 
     };
     let Err(failure) = plan.and_then(|plan| match (kind, plan) {
         (Kind::Init(_), Plan::Init(root, process)) => init(token, &root, &process, descriptors, &channel),
-        (Kind::Exec, Plan::Exec(namespaces, process)) => exec(namespaces, &process, descriptors, &channel),
+        (Kind::Exec, Plan::Exec(namespaces, files, process)) => {
+            exec(namespaces, files, &process, descriptors, &channel)
+        }
         (Kind::Init(_), Plan::UserNamespace) => hold(&channel),
         (Kind::Init(_), Plan::Exec(..)) | (Kind::Exec, Plan::Init(..) | Plan::UserNamespace) => {
             Err(Errno::INVAL).at(Step::Plan)
@@ -96,7 +98,11 @@ fn init(
         await_word(GO_ON, channel, Step::Identity)?;
     }
     let mut outside = namespaces::enter(plan, &mut descriptors)?;
-    let own_files = !plan.namespaces.joins_mounts();
+    let guests_mounts = match plan.namespaces.files {
+        Files::Detached => Some(descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?),
+        Files::Attached | Files::Joined => None,
+    };
+    let own_files = plan.namespaces.files != Files::Joined;
     let attached =
         if own_files { Some(attached_root(plan, &mut descriptors, outside.as_mut())?) } else { None };
     let mut hooks = Hooks::new(token, &plan.hooks, &mut descriptors)?;
@@ -124,6 +130,10 @@ fn init(
     if plan.readonly_rootfs {
         root.make_readonly().at(Step::ReadonlyRoot)?;
     }
+    let root = match guests_mounts {
+        Some(guests) => root.leave_for(guests.as_fd()).at(Step::Root)?,
+        None => root,
+    };
     let env = program::environment(&root, process);
     finish(&root, process, &streams)?;
     filter::install_with_listener(process, channel)?;
@@ -175,6 +185,7 @@ fn joined_root() -> Result<Root, Failure> {
 /// A further process of a container.
 fn exec(
     namespaces: u32,
+    files: Files,
     process: &ProcessPlan,
     mut descriptors: IntoIter<OwnedFd>,
     channel: &Channel,
@@ -187,6 +198,10 @@ fn exec(
     drop(container);
     if namespaces.contains(ThreadNameSpaceType::USER) {
         namespaces::become_root().at(Step::Identity)?;
+    }
+    if files == Files::Detached {
+        let root = descriptors.next().ok_or(Errno::BADF).at(Step::Plan)?;
+        Root::enter_detached(root).at(Step::Root)?;
     }
     let root = joined_root()?;
     let streams = terminal::streams(&root, process, &mut descriptors)?;

@@ -173,7 +173,7 @@ pub(super) fn spawn(
     let _context = runtime.enter();
     let (kind, process) = match plan {
         Plan::Init(root, process) => (Kind::Init(root.namespaces.birth()), process),
-        Plan::Exec(_, process) => (Kind::Exec, process),
+        Plan::Exec(_, _, process) => (Kind::Exec, process),
         Plan::UserNamespace => return Err(SpawnError::Prepare(io::ErrorKind::InvalidInput.into()).into()),
     };
     let timeout = match plan {

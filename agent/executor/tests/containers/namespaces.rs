@@ -13,6 +13,7 @@ use crate::guest::{Guest, bind, process};
 
 pub(crate) const TESTS: &[crate::Test] = &[
     ("the_guests_namespaces_can_be_shared_but_for_its_files", shared),
+    ("in_the_guests_mount_namespace_a_container_has_its_own_files", guests_mounts),
     ("a_network_of_its_own_has_a_loopback_interface_that_is_up", network),
     ("namespaces_of_another_container_are_joined", || in_own_mounts(joined)),
     ("what_is_joined_is_a_namespace_of_its_kind", joined_wrongly),
@@ -99,9 +100,6 @@ fn shared() {
         assert_eq!(guest.finish(&exec.unwrap()).1.trim_end(), own(kind));
         guest.remove(container);
     }
-    let mut request = guest.request(&["true"]);
-    request.linux.namespaces.mount = Namespace::Guest;
-    assert_eq!(refusal(&guest, request), PlanError::Namespace(NamespaceError::GuestMount));
     // A name would be the guest's.
     let mut request = guest.request(&["true"]);
     request.linux.namespaces.uts = Namespace::Guest;
@@ -111,6 +109,29 @@ fn shared() {
     request.linux.domainname = Some("example".to_owned());
     let refused = PlanError::Namespace(NamespaceError::Guest { setting: "domainname" });
     assert_eq!(refusal(&guest, request), refused);
+}
+
+/// In the guest's mount namespace a container has its own files, and no way to the guest's.
+fn guests_mounts() {
+    let guest = Guest::new();
+    let mut request = guest.request(&["sleep", "600"]);
+    request.linux.namespaces.mount = Namespace::Guest;
+    request.masked_paths = vec!["/etc/passwd".parse().unwrap()];
+    let container = guest.start(request.clone());
+    assert_eq!(namespace_of(container.init().pid(), "mnt"), own("mnt"));
+    let script = "readlink /proc/self/ns/mnt; cat /etc/passwd; test -c /dev/null && ls /; \
+                  chroot /.. ls /; cd ../../..; pwd; ls .";
+    let exec = guest.exec(&container, "e1", process(&["sh", "-c", script])).unwrap();
+    let (code, seen, error) = guest.finish(&exec);
+    assert_eq!(code, 0, "{error}");
+    let tree = "bin\ndev\netc\nhome\nproc\nroot\nsys\ntmp\n";
+    assert_eq!(seen, format!("{}\n{tree}{tree}/\n{tree}", own("mnt")));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(guest.root().to_str().unwrap()), "{mounts}");
+    guest.remove(container);
+    request.linux.rootfs_propagation = Propagation::Slave;
+    let refused = NamespaceError::Guest { setting: "linux.rootfsPropagation" };
+    assert_eq!(refusal(&guest, request), PlanError::Namespace(refused));
 }
 
 fn network() {

@@ -19,7 +19,7 @@ use crate::guest::{self, Guest};
 use crate::options::Create;
 use crate::state::{Directory, Entry, Record, Status};
 use crate::time::now;
-use crate::{convert, gate, hooks, program, state, terminal};
+use crate::{convert, gate, hooks, program, shared_mounts, state, terminal};
 
 pub(crate) fn run(directory: &Directory, args: &Create) -> anyhow::Result<ExitCode> {
     let Created { entry, container, .. } = create(directory, args, true)?;
@@ -62,9 +62,12 @@ pub(super) fn create(directory: &Directory, args: &Create, detached: bool) -> an
     let wants_terminal = spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true));
     terminal::check(wants_terminal, detached, args.console_socket.as_deref())?;
     let entry = directory.create(&id)?;
-    match fill(&entry, &spec, record, args) {
+    let rootfs = record.rootfs.clone();
+    let filled = shared_mounts::leave_root(&spec, &rootfs).and_then(|()| fill(&entry, &spec, record, args));
+    match filled {
         Ok((guest, container)) => Ok(Created { guest, entry, container }),
         Err(error) => {
+            shared_mounts::take_root(&spec, &rootfs)?;
             entry.remove()?;
             Err(error)
         }

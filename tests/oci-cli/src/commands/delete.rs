@@ -7,9 +7,9 @@ use executor::container::handover::TakenOver;
 use policy_engine::request::ShutdownContainer;
 
 use crate::guest::Guest;
-use crate::hooks;
 use crate::options::Delete;
 use crate::state::{Directory, Entry, Status, parse_id};
+use crate::{hooks, shared_mounts};
 
 pub(crate) fn run(directory: &Directory, args: &Delete) -> anyhow::Result<ExitCode> {
     let entry = match directory.open(&args.id) {
@@ -44,6 +44,7 @@ pub(super) fn delete(guest: &Guest, entry: &Entry) -> anyhow::Result<()> {
         }
     }
     let spec = entry.spec()?;
+    shared_mounts::take_root(&spec, &record.rootfs)?;
     entry.remove()?;
     hooks::after_stop(&record, &spec);
     Ok(())

@@ -6,12 +6,15 @@
 //! (CVE-2019-19921, CVE-2021-30465, CVE-2024-45310).
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
+use rustix::mount::{
+    MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
+};
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::container::plan::Spreading;
 use crate::sys::mount_attributes::{Changes, Extent, change_mount};
@@ -46,6 +49,25 @@ impl Root {
     pub(super) fn enter_root(&self) -> io::Result<()> {
         rustix::process::fchdir(&self.0)?;
         rustix::process::chroot(".").map_err(io::Error::from)
+    }
+
+    /// Enters another mount namespace, where the root and all that is mounted in it are attached nowhere: no path there
+    /// leads to the root, and none of the root out of it. The kernel takes it apart when nobody uses it any more.
+    pub(super) fn leave_for(&self, mounts: BorrowedFd<'_>) -> io::Result<Self> {
+        let copy = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH
+            | OpenTreeFlags::AT_RECURSIVE;
+        let tree = open_tree(&self.0, "", copy)?;
+        move_into_thread_name_spaces(mounts, ThreadNameSpaceType::MOUNT)?;
+        Self::enter_detached(tree)
+    }
+
+    /// Makes a root that is attached nowhere the root of the process.
+    pub(super) fn enter_detached(tree: OwnedFd) -> io::Result<Self> {
+        let root = Self(tree);
+        root.enter_root()?;
+        Ok(root)
     }
 
     /// Sets how mounts below the root spread, when it is the root of the process. What is mounted there already stays as
