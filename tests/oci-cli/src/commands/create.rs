@@ -157,7 +157,9 @@ fn explain(error: CreateError, spec: &Spec) -> anyhow::Error {
     let is_taken = match &error {
         CreateError::Spawn(SpawnError::Setup { step: Step::Mount, subject, source }) => {
             let mut mounts = spec.mounts().iter().flatten();
-            matches!(source.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory)
+            // A missing directory would have been made: only a link leads to nothing.
+            let kinds = [io::ErrorKind::AlreadyExists, io::ErrorKind::NotADirectory, io::ErrorKind::NotFound];
+            kinds.contains(&source.kind())
                 && mounts.any(|mount| mount.destination() == Path::new(subject) && own(mount))
         }
         _ => false,
