@@ -1,10 +1,12 @@
 //! Mounting by descriptor, and the root file systems of containers.
 
+mod detached_copy;
 mod filesystem;
 mod mount_point;
 mod overlay;
 
-pub(crate) use filesystem::Filesystem;
+pub(crate) use detached_copy::detached_copy;
+pub(crate) use filesystem::{Filesystem, INERT};
 pub(crate) use mount_point::MountPoint;
 pub(crate) use overlay::CONTAINER_PLACES;
 

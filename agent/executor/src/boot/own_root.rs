@@ -11,11 +11,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen, move_mount,
-};
+use rustix::mount::{MountAttrFlags, MoveMountFlags, move_mount};
 
+use crate::mounts::{Filesystem, INERT};
 use crate::sys::mount_attributes::{Extent, restrict_mount};
 
 /// The deepest directory that is removed; the image has no deeper one.
@@ -35,11 +33,7 @@ pub(super) fn leave_initial() -> io::Result<OwnedFd> {
     rustix::process::fchdir(&root)?;
     rustix::process::chroot(".")?;
     remove_entries(&initial, DEPTH_MAX)?;
-    let nothing = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    restrict_mount(initial.as_fd(), nothing, Extent::One)?;
+    restrict_mount(initial.as_fd(), INERT | MountAttrFlags::MOUNT_ATTR_RDONLY, Extent::One)?;
     Ok(root)
 }
 
@@ -49,15 +43,8 @@ pub(super) fn close(root: &OwnedFd) -> io::Result<()> {
 }
 
 fn empty_root() -> io::Result<OwnedFd> {
-    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (key, value) in [("mode", "0755"), ("size", "4096"), ("nr_inodes", "16")] {
-        fsconfig_set_string(&context, key, value)?;
-    }
-    fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(io::Error::from)
+    let root = Filesystem::open("tmpfs")?.option("mode", "0755")?;
+    root.option("size", "4096")?.option("nr_inodes", "16")?.mount(INERT)
 }
 
 /// Removes what is in a directory, never following a symbolic link.

@@ -25,7 +25,7 @@ use crate::sys::namespace_kind::namespace_kind;
 /// `NSFS_MAGIC` of `linux/magic.h`.
 const NSFS_MAGIC: u32 = 0x6e73_6673;
 /// `PROC_SUPER_MAGIC` of `linux/magic.h`.
-const PROCFS_MAGIC: u32 = 0x9fa0;
+pub(super) const PROCFS_MAGIC: u32 = 0x9fa0;
 
 /// Why namespaces are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,15 +10,11 @@ use policy_engine::GuestPath;
 use policy_engine::request::linux::{MountSet, Propagation};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat2, statx};
 use rustix::io::Errno;
-use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 
 use super::mounts::{BindSource, FilesystemSource, Peers, Source};
-use crate::mounts::Filesystem;
+use crate::mounts::{Filesystem, detached_copy};
 use crate::sys::mount_attributes::{Changes, Extent, change_mount, map_ids, set_propagation};
-
-const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
-    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
-    .union(OpenTreeFlags::AT_EMPTY_PATH);
 
 /// A detached copy of the mounted root file system. No device node in the layers of a confined one can be opened. What is
 /// mounted there later appears in a slave alone, and nothing that a container mounts appears in the guest.
@@ -34,7 +30,7 @@ pub(super) fn copy_root(
     if identity(judged.as_fd())? != identity(rootfs)? {
         return Err(Errno::STALE.into());
     }
-    let tree = open_tree(rootfs, "", COPY | OpenTreeFlags::AT_RECURSIVE)?;
+    let tree = detached_copy(rootfs, Extent::Tree)?;
     let attributes = match set {
         MountSet::Confined => MountAttrFlags::MOUNT_ATTR_NODEV,
         MountSet::AsAsked => MountAttrFlags::empty(),
@@ -83,11 +79,7 @@ fn copy_source(source: &BindSource, directories: &[GuestPath]) -> io::Result<Own
     if source.copy_symlink && FileType::from_raw_mode(fstat(&object)?.st_mode) == FileType::Symlink {
         return Ok(object);
     }
-    let recursive = match source.extent {
-        Extent::Tree => OpenTreeFlags::AT_RECURSIVE,
-        Extent::One => OpenTreeFlags::empty(),
-    };
-    let tree = open_tree(&object, "", COPY | recursive)?;
+    let tree = detached_copy(&object, source.extent)?;
     match source.peers {
         Peers::None => set_propagation(tree.as_fd(), MountPropagationFlags::PRIVATE, source.extent)?,
         Peers::Receive => set_propagation(tree.as_fd(), MountPropagationFlags::DOWNSTREAM, source.extent)?,
@@ -128,13 +120,11 @@ fn open_source(source: &BindSource, directories: &[GuestPath]) -> io::Result<Own
 fn make(source: &FilesystemSource) -> io::Result<OwnedFd> {
     let mut filesystem = Filesystem::open(&source.fstype)?;
     for (key, value) in &source.parameters {
-        filesystem = if value.is_empty() {
-            filesystem.flag(key)?
-        } else if key == "lowerdir" && source.fstype == "overlay" && !value.contains('\\') {
+        filesystem = if key == "lowerdir" && source.fstype == "overlay" && !value.contains('\\') {
             // A list in one text would be cut at 255 bytes.
             value.split(':').try_fold(filesystem, |overlay, lower| overlay.option("lowerdir+", lower))?
         } else {
-            filesystem.option(key, value)?
+            filesystem.parameter(key, value)?
         };
     }
     filesystem.mount(MountAttrFlags::from_bits_retain(source.attributes))

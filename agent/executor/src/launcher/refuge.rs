@@ -8,10 +8,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
+    MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 
+use crate::mounts::{Filesystem, INERT};
 use crate::sys::mount_attributes::{Extent, restrict_mount};
 
 /// Moves the calling process into a mount namespace that holds nothing but the refuge.
@@ -31,13 +31,6 @@ pub(super) fn enter() -> io::Result<()> {
 
 /// A detached tmpfs with nothing in it.
 fn empty_tree() -> io::Result<OwnedFd> {
-    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "mode", "0555")?;
-    fsconfig_set_string(&context, "size", "4096")?;
-    fsconfig_set_string(&context, "nr_inodes", "1")?;
-    fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(io::Error::from)
+    let tree = Filesystem::open("tmpfs")?.option("mode", "0555")?;
+    tree.option("size", "4096")?.option("nr_inodes", "1")?.mount(INERT)
 }

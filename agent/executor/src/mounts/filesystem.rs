@@ -5,6 +5,11 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
+/// Attributes of a mount with nothing but files to read and write: no devices, no raised rights, no programs.
+pub(crate) const INERT: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
 /// A file system being configured. What it is made of is named by open descriptors, never by paths that are
 /// looked up again, and options are separate values, so that none can smuggle in another.
 #[derive(Debug)]
@@ -28,6 +33,11 @@ impl Filesystem {
     pub(crate) fn option(self, name: &str, value: &str) -> io::Result<Self> {
         rustix::mount::fsconfig_set_string(self.context.as_fd(), name, value)?;
         Ok(self)
+    }
+
+    /// Sets an option to a value, or without one if that is empty.
+    pub(crate) fn parameter(self, name: &str, value: &str) -> io::Result<Self> {
+        if value.is_empty() { self.flag(name) } else { self.option(name, value) }
     }
 
     /// Sets an option to something that is open.

@@ -3,17 +3,14 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
-use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+use rustix::mount::MountAttrFlags;
 
 use super::devices;
 use super::filesystem::new_instance;
 use super::root::{Root, attach_at, is_directory};
 use crate::container::plan::Virtual;
+use crate::mounts::{INERT, detached_copy};
 use crate::sys::mount_attributes::{Extent, restrict_mount};
-
-const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
-    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
-    .union(OpenTreeFlags::AT_EMPTY_PATH);
 
 /// Hides `path`: a file behind the null device, a directory behind an empty read-only one. A path that does not exist
 /// needs no hiding.
@@ -23,14 +20,11 @@ pub(super) fn mask(root: &Root, path: &str) -> io::Result<()> {
         other => other?,
     };
     if is_directory(&place)? {
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let attributes = INERT | MountAttrFlags::MOUNT_ATTR_RDONLY;
         let empty = [("size".to_owned(), "4096".to_owned()), ("mode".to_owned(), "0555".to_owned())];
         attach_at(&new_instance(Virtual::Tmpfs, &empty, attributes)?, &place)
     } else {
-        attach_at(&open_tree(devices::null(root)?, "", COPY)?, &place)
+        attach_at(&detached_copy(devices::null(root)?, Extent::One)?, &place)
     }
 }
 
@@ -40,7 +34,7 @@ pub(super) fn make_readonly(root: &Root, path: &str) -> io::Result<()> {
         Err(error) if is_missing(&error) => return Ok(()),
         other => other?,
     };
-    let copy = open_tree(&place, "", COPY | OpenTreeFlags::AT_RECURSIVE)?;
+    let copy = detached_copy(&place, Extent::Tree)?;
     restrict_mount(copy.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, Extent::Tree)?;
     attach_at(&copy, &place)
 }

@@ -8,15 +8,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, fstat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
-};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 
 use super::devices;
 use super::outside::MadeOutside;
 use super::root::{Root, attach_at, is_directory, is_symlink};
 use crate::container::plan::{DeviceNodePlan, Inherited, MountKind, MountPlan, Virtual};
+use crate::mounts::Filesystem;
 use crate::sys::mount_attributes::{Changes, Extent, change_mount, set_propagation};
 
 /// Mounts what the plan says. Trees are taken from `descriptors`, in order; `nodes` are those of a new `/dev`.
@@ -126,20 +124,9 @@ pub(super) fn new_instance(
     parameters: &[(String, String)],
     attributes: MountAttrFlags,
 ) -> io::Result<OwnedFd> {
-    let context = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (key, value) in parameters {
-        if value.is_empty() {
-            fsconfig_set_flag(&context, key)?;
-        } else {
-            fsconfig_set_string(&context, key, value)?;
-        }
-    }
-    instance_of(&context, attributes)
-}
-
-fn instance_of(context: &OwnedFd, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
-    fsconfig_create(context)?;
-    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(io::Error::from)
+    let instance = Filesystem::open(kind.name())?;
+    let set = |instance: Filesystem, (key, value): &(String, String)| instance.parameter(key, value);
+    parameters.iter().try_fold(instance, set)?.mount(attributes)
 }
 
 /// Adds attributes once the mount is filled.

@@ -9,9 +9,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmodat};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount,
-};
+use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::process::fchdir;
 
 use super::devices;
@@ -19,10 +17,8 @@ use super::filesystem::new_instance;
 use super::procfs::PrivateProcfs;
 use super::root::open_child;
 use crate::container::plan::{DeviceNodePlan, MountKind, NodeKind, RootPlan, Virtual};
-
-const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
-    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
-    .union(OpenTreeFlags::AT_EMPTY_PATH);
+use crate::mounts::detached_copy;
+use crate::sys::mount_attributes::Extent;
 
 /// Detached mounts.
 #[derive(Debug)]
@@ -144,7 +140,7 @@ fn make_nodes(plan: &RootPlan) -> io::Result<Vec<(String, OwnedFd)>> {
         devices::make(&place, &name, node)?;
         // The agent's umask is not that of a new process.
         chmodat(&place, &name, Mode::from_raw_mode(node.mode.into()), AtFlags::empty())?;
-        let made = open_tree(&open_child(&place, &name, OFlags::PATH)?, "", COPY)?;
+        let made = detached_copy(open_child(&place, &name, OFlags::PATH)?, Extent::One)?;
         Ok((node.path.clone(), made))
     };
     device_nodes(plan).enumerate().map(one).collect()

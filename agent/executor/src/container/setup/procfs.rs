@@ -10,12 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-};
 
-/// `PROC_SUPER_MAGIC` of `linux/magic.h`.
-const PROCFS_MAGIC: u32 = 0x9fa0;
+use crate::container::namespaces::PROCFS_MAGIC;
+use crate::mounts::{Filesystem, INERT};
 
 /// A detached instance of procfs for the caller's pid namespace.
 #[derive(Debug)]
@@ -58,16 +55,12 @@ impl PrivateProcfs {
     }
 
     fn new(subset: Option<&str>) -> io::Result<Self> {
-        let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        if let Some(subset) = subset {
-            fsconfig_set_string(&context, "subset", subset)?;
-        }
-        fsconfig_create(&context)?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-        Ok(Self(tree))
+        let procfs = Filesystem::open("proc")?;
+        let procfs = match subset {
+            Some(subset) => procfs.option("subset", subset)?,
+            None => procfs,
+        };
+        procfs.mount(INERT).map(Self)
     }
 
     /// Reads at most `limit` bytes of the file at `path`, which is relative.

@@ -11,12 +11,11 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2, readlinkat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, move_mount, open_tree,
-};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::container::plan::Spreading;
+use crate::mounts::detached_copy;
 use crate::sys::mount_attributes::{Changes, Extent, change_mount};
 
 /// How often a path is resolved anew when something is renamed meanwhile: whoever does nothing else must not keep it from
@@ -54,11 +53,7 @@ impl Root {
     /// Enters another mount namespace, where the root and all that is mounted in it are attached nowhere: no path there
     /// leads to the root, and none of the root out of it. The kernel takes it apart when nobody uses it any more.
     pub(super) fn leave_for(&self, mounts: BorrowedFd<'_>) -> io::Result<Self> {
-        let copy = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_EMPTY_PATH
-            | OpenTreeFlags::AT_RECURSIVE;
-        let tree = open_tree(&self.0, "", copy)?;
+        let tree = detached_copy(&self.0, Extent::Tree)?;
         move_into_thread_name_spaces(mounts, ThreadNameSpaceType::MOUNT)?;
         Self::enter_detached(tree)
     }

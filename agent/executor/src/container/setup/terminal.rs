@@ -5,7 +5,6 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Uid, fchown, fstat, fstatfs, major, minor};
 use rustix::io::Errno;
-use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -14,6 +13,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::root::{Root, attach_at, open_child};
 use crate::container::plan::ProcessPlan;
 use crate::container::report::{AtStep as _, Failure, Step};
+use crate::mounts::detached_copy;
+use crate::sys::mount_attributes::Extent;
 
 /// `DEVPTS_SUPER_MAGIC` of `linux/magic.h`.
 const DEVPTS_MAGIC: u32 = 0x1cd1;
@@ -108,7 +109,5 @@ pub(super) fn bind_console(root: &Root, streams: &Streams) -> io::Result<()> {
         Err(errno) => return Err(errno.into()),
     }
     let place = open_child(&dev, "console", OFlags::PATH)?;
-    let copy =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    attach_at(&open_tree(peer, "", copy)?, &place)
+    attach_at(&detached_copy(peer, Extent::One)?, &place)
 }

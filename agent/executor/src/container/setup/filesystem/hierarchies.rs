@@ -5,20 +5,15 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, mkdirat, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsOpenFlags, MountAttrFlags, OpenTreeFlags, UnmountFlags, fsconfig_set_flag, fsconfig_set_string, fsopen,
-    open_tree, unmount,
-};
+use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 use rustix::process::fchdir;
 
 use super::super::procfs::PrivateProcfs;
 use super::super::root::{attach_at, open_child};
-use super::{instance_of, new_instance, restrict};
+use super::{new_instance, restrict};
 use crate::container::plan::Virtual;
-
-const COPY: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
-    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
-    .union(OpenTreeFlags::AT_EMPTY_PATH);
+use crate::mounts::{Filesystem, detached_copy};
+use crate::sys::mount_attributes::Extent;
 
 /// The longest `/proc/<pid>/cgroup` that is read, in bytes: some dozen paths.
 const OWN_LENGTH_MAX: u64 = 64 << 10;
@@ -72,22 +67,19 @@ fn path_of<'a>(text: &'a str, controllers: &str) -> Option<&'a str> {
 /// Leaves of what is mounted on `place` the directory `path` alone: of the rest nothing is there, also not below.
 fn narrow(whole: &OwnedFd, path: &str, place: &OwnedFd) -> io::Result<()> {
     let own = open_child(whole, path, OFlags::PATH | OFlags::DIRECTORY)?;
-    let copy = open_tree(&own, "", COPY)?;
+    let copy = detached_copy(&own, Extent::One)?;
     fchdir(whole)?;
     unmount(".", UnmountFlags::DETACH)?;
     attach_at(&copy, place)
 }
 
 fn hierarchy(controllers: &str, attributes: MountAttrFlags) -> io::Result<OwnedFd> {
-    let context = fsopen("cgroup", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", "cgroup")?;
-    for controller in controllers.split(',') {
-        match controller.strip_prefix("name=") {
-            Some(name) => fsconfig_set_string(&context, "name", name)?,
-            None => fsconfig_set_flag(&context, controller)?,
-        }
-    }
-    instance_of(&context, attributes)
+    let hierarchy = Filesystem::open("cgroup")?.option("source", "cgroup")?;
+    let named = |hierarchy: Filesystem, controller: &str| match controller.strip_prefix("name=") {
+        Some(name) => hierarchy.option("name", name),
+        None => hierarchy.flag(controller),
+    };
+    controllers.split(',').try_fold(hierarchy, named)?.mount(attributes)
 }
 
 #[cfg(test)]
