@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::{Cgroup, hierarchies};
@@ -27,8 +26,7 @@ impl Cgroup {
     pub(crate) fn take_over(CgroupPlace(relative): &CgroupPlace) -> io::Result<Option<Self>> {
         let hierarchies = hierarchies::get()?;
         let path = hierarchies.unified.join(relative);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match rustix::fs::open(&path, flags, Mode::empty()) {
+        let directory = match hierarchies::open_directory(&path) {
             Ok(directory) => directory,
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(errno.into()),

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::legacy::{self, Hierarchy};
-use crate::mountinfo::unescape;
+use crate::mountinfo;
 
 /// The hierarchies of this machine.
 #[derive(Debug)]
@@ -34,12 +35,7 @@ pub(super) fn get() -> io::Result<&'static Hierarchies> {
 
 /// The mount point of the first whole cgroup v2 file system in `mountinfo` (`proc_pid_mountinfo(5)`).
 fn unified(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        (file_system.starts_with("cgroup2 ") && root == "/").then(|| PathBuf::from(unescape(point)))
-    })
+    mountinfo::whole(mountinfo, "cgroup2").map(|(point, _)| point).next()
 }
 
 /// Marks a directory that was made on the way to a container's.
@@ -85,6 +81,12 @@ pub(super) fn remove_parents(mount: &Path, relative: &Path) {
             _ => return,
         }
     }
+}
+
+/// Opens a directory, which is no symbolic link.
+pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// Removes a directory of cgroups, innermost first.

@@ -12,7 +12,7 @@ use rustix::process::Pid;
 
 use super::NESTING_MAX;
 use super::hierarchies::{make_parents, remove_parents, remove_tree};
-use crate::mountinfo::unescape;
+use crate::mountinfo;
 
 /// The controllers that containers are measured and limited by.
 const CONTROLLERS: [&str; 8] = ["blkio", "cpu", "cpuacct", "cpuset", "hugetlb", "memory", "pids", "rdma"];
@@ -28,17 +28,12 @@ pub(super) struct Hierarchy {
 
 /// The whole hierarchies of version 1 in `mountinfo` (`proc_pid_mountinfo(5)`) that have such controllers.
 pub(super) fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
-    let hierarchy = |line: &str| {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        let options = file_system.strip_prefix("cgroup ")?.split(' ').nth(1)?;
+    let hierarchy = |(mount, options): (PathBuf, &str)| {
         let named = |controller: &&str| options.split(',').any(|option| option == *controller);
         let controllers: Vec<_> = CONTROLLERS.into_iter().filter(named).collect();
-        (root == "/" && !controllers.is_empty())
-            .then(|| Hierarchy { controllers, mount: PathBuf::from(unescape(point)) })
+        (!controllers.is_empty()).then_some(Hierarchy { controllers, mount })
     };
-    mountinfo.lines().filter_map(hierarchy).collect()
+    mountinfo::whole(mountinfo, "cgroup").filter_map(hierarchy).collect()
 }
 
 impl Hierarchy {

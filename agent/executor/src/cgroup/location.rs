@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use policy_engine::ContainerId;
 use policy_engine::request::linux::CgroupsPath;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
-use super::hierarchies::{Hierarchies, make_parents, remove_parents};
+use super::hierarchies::{Hierarchies, make_parents, open_directory, remove_parents};
 use super::parent;
 
 /// Controllers of version 2 that every container is measured and limited by.
@@ -63,8 +63,7 @@ fn make_below(mount: &Path, relative: &Path, asked: bool) -> io::Result<bool> {
 
 /// Opens the directory. One that others could ask for as well has to be empty, and is locked until it is not.
 fn take(path: &Path, asked: bool) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(path, flags, Mode::empty())?;
+    let directory = open_directory(path)?;
     if asked {
         flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
         let events = fs::read_to_string(path.join("cgroup.events"))?;

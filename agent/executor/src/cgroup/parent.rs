@@ -9,10 +9,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
 use super::NESTING_MAX;
-use super::hierarchies::{Hierarchies, remove_tree};
+use super::hierarchies::{Hierarchies, open_directory, remove_tree};
 use super::location::{CONTROLLERS, enable};
 
 const PREFIX: &str = "cce-";
@@ -74,8 +74,7 @@ fn make(path: &Path) -> io::Result<OwnedFd> {
 
 /// Locks a directory; `None` when somebody holds the lock, or it is gone.
 fn lock(path: &Path) -> io::Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(directory) = rustix::fs::open(path, flags, Mode::empty()) else { return Ok(None) };
+    let Ok(directory) = open_directory(path) else { return Ok(None) };
     match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(directory)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

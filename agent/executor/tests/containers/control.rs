@@ -4,15 +4,15 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use executor::cgroup::{Limit, Stats};
+use executor::cgroup::Limit;
 use executor::container::{Container, ExecError, PauseError, UpdateError};
 use policy_engine::request::{
-    CpuResources, GetProperties, Maximum, PauseContainer, Resources, ResumeContainer, UpdateContainer,
+    CpuResources, Maximum, PauseContainer, Resources, ResumeContainer, UpdateContainer,
 };
 
 use crate::guest::{Guest, process};
 use crate::lifecycle::signal;
-use crate::limits::memory;
+use crate::limits::{change, memory, stats};
 
 pub(crate) const TESTS: &[crate::Test] = &[
     ("a_paused_container_stands_still_until_it_is_resumed", pause_and_resume),
@@ -31,16 +31,6 @@ fn pause(guest: &Guest, container: &Container) -> Result<(), PauseError> {
 
 fn resume(guest: &Guest, container: &Container) -> Result<(), PauseError> {
     container.resume(guest.engine.decide(ResumeContainer { container_id: container.id().clone() }).unwrap())
-}
-
-fn change(guest: &Guest, container: &Container, resources: Resources) -> Result<Vec<Limit>, UpdateError> {
-    let request = UpdateContainer { container_id: container.id().clone(), resources };
-    container.update(guest.engine.decide(request).unwrap())
-}
-
-fn stats(guest: &Guest, container: &Container) -> Stats {
-    let grant = guest.engine.inspect(GetProperties { container_id: container.id().clone() }).unwrap();
-    container.stats(&grant).unwrap()
 }
 
 fn pause_and_resume() {

@@ -38,12 +38,16 @@ pub(crate) fn memory(limit_bytes: u64) -> Resources {
     }
 }
 
-fn change(guest: &Guest, container: &Container, resources: Resources) -> Result<Vec<Limit>, UpdateError> {
+pub(crate) fn change(
+    guest: &Guest,
+    container: &Container,
+    resources: Resources,
+) -> Result<Vec<Limit>, UpdateError> {
     let request = UpdateContainer { container_id: container.id().clone(), resources };
     container.update(guest.engine.decide(request).unwrap())
 }
 
-fn stats(guest: &Guest, container: &Container) -> Stats {
+pub(crate) fn stats(guest: &Guest, container: &Container) -> Stats {
     let grant = guest.engine.inspect(GetProperties { container_id: container.id().clone() }).unwrap();
     container.stats(&grant).unwrap()
 }

@@ -104,8 +104,10 @@ fn statistics_are_those_of_the_container() {
     let before = [cpu_usage_ns(1), cpu_usage_ns(2)];
     guest.output_of(&id(1), "e1", &COUNT);
     let after = [cpu_usage_ns(1), cpu_usage_ns(2)];
-    assert!(before[0] > 0 && after[0] > before[0], "{before:?} {after:?}");
-    assert_eq!(after[1], before[1], "the other container did nothing");
+    let used = [after[0] - before[0], after[1] - before[1]];
+    assert!(before[0] > 0 && used[0] > 0, "{before:?} {after:?}");
+    // Not exactly nothing: its program may still have been starting when it was first measured.
+    assert!(used[1] < used[0] / 4, "the other container waits for input: {before:?} {after:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use policy_engine::request::ContainerMount;
 use rustix::mount::MountAttrFlags;
 
-use super::{BindSource, MOUNTS_MAX, MountError, Mounts, Peers, Source};
+use super::{BindSource, MOUNTS_MAX, MountError, Mounts, Peers, Source, options};
 use crate::container::plan::{Inherited, MountKind, MountPlan, Virtual};
 use crate::sys::mount_attributes::{Changes, Extent};
 
@@ -183,26 +183,34 @@ fn check_place(destination: &str, kind: Option<Virtual>) -> Result<(), MountErro
     if allowed { Ok(()) } else { Err(MountError::Reserved) }
 }
 
+/// The words for attributes of a mount that may be said.
+const ATTRIBUTES: [&str; 11] = [
+    "ro",
+    "rw",
+    "nosuid",
+    "suid",
+    "nodev",
+    "noexec",
+    "exec",
+    "noatime",
+    "relatime",
+    "strictatime",
+    "nodiratime",
+];
+
 /// Splits options into attributes of the mount and parameters of the file system.
 fn parse<'a>(
     kind: Option<Virtual>,
-    options: impl Iterator<Item = &'a str>,
+    words: impl Iterator<Item = &'a str>,
 ) -> Result<(MountAttrFlags, Vec<(String, String)>), MountError> {
-    let mut attributes = MountAttrFlags::empty();
+    let mut changes = Changes::default();
     let mut parameters = Vec::new();
-    for option in options {
+    for option in words {
+        if let Some(change) = options::attribute(option).filter(|_| ATTRIBUTES.contains(&option)) {
+            changes = changes.then(change);
+            continue;
+        }
         match option {
-            "ro" => attributes |= RDONLY,
-            "rw" => attributes &= !RDONLY,
-            "nosuid" => attributes |= NOSUID,
-            "suid" => attributes &= !NOSUID,
-            "nodev" => attributes |= NODEV,
-            "noexec" => attributes |= NOEXEC,
-            "exec" => attributes &= !NOEXEC,
-            "noatime" => set_access_time(&mut attributes, MountAttrFlags::MOUNT_ATTR_NOATIME),
-            "relatime" => set_access_time(&mut attributes, MountAttrFlags::MOUNT_ATTR_RELATIME),
-            "strictatime" => set_access_time(&mut attributes, MountAttrFlags::MOUNT_ATTR_STRICTATIME),
-            "nodiratime" => attributes |= MountAttrFlags::MOUNT_ATTR_NODIRATIME,
             "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared" => {}
             "bind" | "rbind" if kind.is_none() => {}
             // What an instance of devpts is in any case.
@@ -211,15 +219,12 @@ fn parse<'a>(
                 .push(parameter(kind, option).ok_or(MountError::Option { option: option.to_owned() })?),
         }
     }
+    let mut attributes = MountAttrFlags::from_bits_retain(changes.set);
     // The nodes of a container's `/dev` and its terminals are there to be used.
     if matches!(kind, Some(Virtual::Dev | Virtual::Devpts)) {
         attributes &= !NODEV;
     }
     Ok((attributes, parameters))
-}
-
-fn set_access_time(attributes: &mut MountAttrFlags, value: MountAttrFlags) {
-    *attributes = attributes.difference(MountAttrFlags::MOUNT_ATTR__ATIME) | value;
 }
 
 /// A parameter that a container may give to a file system.

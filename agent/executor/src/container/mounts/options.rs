@@ -84,7 +84,7 @@ impl Options {
 }
 
 /// An attribute of a mount. Each way of keeping access times takes the place of the others.
-fn attribute(word: &str) -> Option<Changes> {
+pub(super) fn attribute(word: &str) -> Option<Changes> {
     let times = MountAttrFlags::MOUNT_ATTR__ATIME;
     let none = MountAttrFlags::empty();
     let set = |flag| (none, flag);
