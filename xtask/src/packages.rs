@@ -30,7 +30,7 @@ pub(crate) const FOR_TESTS: &[Package] = &[
 pub(crate) const FOR_NATIVE: &[Package] =
     &[Package { name: "mount", program: "losetup" }, Package { name: "util-linux", program: "unshare" }];
 
-/// Container engines, each of which is tried if it is there.
+/// Container engines: CI has them, elsewhere each is tried if it is there.
 pub(crate) const FOR_ENGINES: &[Package] =
     &[Package { name: "podman", program: "podman" }, Package { name: "containerd", program: "containerd" }];
 

@@ -24,6 +24,9 @@ pub(crate) struct Args {
 /// Runs the tests.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     packages::ensure(packages::FOR_TESTS)?;
+    if std::env::var_os("CI").is_some() {
+        packages::ensure(packages::FOR_ENGINES)?;
+    }
     if args.no_vm {
         artifacts::psp_emulator()?;
     } else {
@@ -37,6 +40,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let machine = Machine {
         is_root: Run::new("id").arg("-u").stdout()?.trim() == "0",
+        has_engines: packages::missing(packages::FOR_ENGINES).is_empty(),
         has_recorded_data: repository_root().join(RECORDED_DATA).is_dir(),
     };
     for (kind, why) in left_out(args, &machine) {
@@ -69,6 +73,7 @@ const AGENT_VARIABLE: &str = "CCE_AGENT_BIN";
 /// What this machine offers to tests.
 struct Machine {
     is_root: bool,
+    has_engines: bool,
     has_recorded_data: bool,
 }
 
@@ -98,6 +103,9 @@ fn left_out(args: &Args, machine: &Machine) -> Vec<(&'static str, &'static str)>
     if !machine.is_root {
         kinds.push(("agents, containers and device mappings", "namespaces and mounts need root"));
     }
+    if !machine.has_engines {
+        kinds.push(("container engines", "podman or containerd is missing"));
+    }
     if !machine.has_recorded_data {
         kinds.push(("recorded evidence and decisions", "the data beside the repository is missing"));
     }
@@ -113,7 +121,7 @@ mod tests {
     }
 
     fn machine(offers_all: bool) -> Machine {
-        Machine { is_root: offers_all, has_recorded_data: offers_all }
+        Machine { is_root: offers_all, has_engines: offers_all, has_recorded_data: offers_all }
     }
 
     #[test]
@@ -127,6 +135,6 @@ mod tests {
         let args = args(true, Some("layer"));
         let arguments = nextest_arguments(&args);
         assert_eq!(arguments, ["nextest", "run", "--workspace", "--exclude", "vm", "layer"]);
-        assert_eq!(left_out(&args, &machine(false)).len(), 4);
+        assert_eq!(left_out(&args, &machine(false)).len(), 5);
     }
 }
