@@ -1,23 +1,13 @@
 //! Making signed statements: the other end of [`Envelope::verify`].
 
-use std::fmt::Write as _;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::pkcs8::DecodePrivateKey as _;
 use p384::ecdsa::signature::Signer as _;
-use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
-use x509_cert::der::asn1::ObjectIdentifier;
-use x509_cert::der::{Decode as _, Encode as _};
-use x509_cert::name::Name;
+use x509_cert::der::Encode as _;
 
 use crate::cbor;
 use crate::cose::{TAG, label, to_be_signed};
 use crate::{Envelope, ParseEnvelopeError, VerifyError};
-
-/// `id-at-commonName`
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// What is to be said.
 #[derive(Debug, Clone, Copy)]
@@ -124,35 +114,6 @@ pub fn chain_from_pem(pem: &str) -> Result<Vec<Vec<u8>>, SignError> {
     chain.iter().map(|certificate| certificate.to_der().map_err(SignError::Chain)).collect()
 }
 
-/// The `did:x509` that names a chain by its root and by the common name of its first certificate; nothing when there is no
-/// such name. Whoever signs may choose another name that the chain has.
-#[must_use]
-pub fn issuer_of(chain: &[Vec<u8>]) -> Option<String> {
-    let root = URL_SAFE_NO_PAD.encode(Sha256::digest(chain.last()?));
-    let signer = Certificate::from_der(chain.first()?).ok()?;
-    let common_name = common_name(&signer.tbs_certificate.subject)?;
-    Some(format!("did:x509:0:sha256:{root}::subject:CN:{}", percent_encoded(&common_name)))
-}
-
-fn common_name(name: &Name) -> Option<String> {
-    let mut attributes = name.0.iter().flat_map(|part| part.0.iter());
-    let attribute = attributes.find(|attribute| attribute.oid == COMMON_NAME)?;
-    std::str::from_utf8(attribute.value.value()).ok().map(str::to_owned)
-}
-
-/// What stands for a text in a name (RFC 3986, 2.1).
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' => encoded.push(char::from(byte)),
-            // Writing to a text never fails.
-            other => drop(write!(encoded, "%{other:02X}")),
-        }
-    }
-    encoded
-}
-
 /// Signs a statement with `key`, whose certificate is the first of `chain` (DER, root last). The same input gives the same
 /// bytes. What is returned has been verified as anybody would.
 ///
@@ -209,6 +170,7 @@ mod tests {
     use statement_signer::{CertificateSpec, Curve, Identity, Key as KnownKey};
 
     use super::*;
+    use crate::did::issuer_of;
 
     /// A signer of P-384 whose secret is 3, with its key in PEM.
     fn signer(name: &str) -> (Identity, String) {

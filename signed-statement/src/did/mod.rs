@@ -2,6 +2,8 @@
 //! (<https://github.com/microsoft/did-x509/blob/main/specification.md>).
 
 mod document;
+#[cfg(feature = "sign")]
+mod issuer;
 mod leaf;
 mod predicate;
 mod resolve;
@@ -10,5 +12,7 @@ mod syntax;
 mod tests;
 
 pub use document::{DidDocument, Jwk, VerificationMethod};
+#[cfg(feature = "sign")]
+pub use issuer::issuer_of;
 pub use resolve::{DidError, resolve};
 pub use syntax::Did;

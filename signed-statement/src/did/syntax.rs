@@ -93,7 +93,7 @@ pub(super) fn decode(encoded: &[u8]) -> Option<Vec<u8>> {
                 decoded.push(digit(*high)? << 4 | digit(*low)?);
                 after
             }
-            (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_', _) => {
+            _ if is_plain(*first) => {
                 decoded.push(*first);
                 after
             }
@@ -101,4 +101,16 @@ pub(super) fn decode(encoded: &[u8]) -> Option<Vec<u8>> {
         };
     }
     Some(decoded)
+}
+
+/// Puts percent-encoding on, as [`decode`] takes it off.
+#[cfg(feature = "sign")]
+pub(super) fn encode(text: &str) -> String {
+    let encode = |byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
+}
+
+/// `idchar` but for encoded ones.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use signed_statement::sign::{SigningKey, Statement, chain_from_pem, issuer_of, sign};
+use signed_statement::did::issuer_of;
+use signed_statement::sign::{SigningKey, Statement, chain_from_pem, sign};
 
 use crate::output::Answer;
 
