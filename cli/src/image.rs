@@ -1,7 +1,6 @@
 //! Container images on disk: OCI image layouts, `docker save` and OCI archives, single layer archives.
 
 mod archive;
-mod compression;
 mod layer_source;
 mod layout;
 

@@ -79,7 +79,7 @@ pub enum BuildLayerError {
 /// # Errors
 /// When the archive is broken or cannot be a layer.
 pub fn hash_layer(archive: impl Read) -> Result<LayerDigest, BuildLayerError> {
-    let (leaves, Discard) = write_file_system(archive, Discard)?;
+    let (leaves, Discard) = write_ext4(archive, Discard, u32::MAX)?;
     let tree = leaves.finish().map_err(|_| BuildLayerError::Tree)?;
     Ok(digest(&tree))
 }
@@ -95,7 +95,7 @@ pub fn write_layer(
     footer: Footer,
 ) -> Result<LayerImage, BuildLayerError> {
     let output = SeekableImage::new(image).map_err(BuildLayerError::Write)?;
-    let (leaves, mut output) = write_file_system(archive, output)?;
+    let (leaves, mut output) = write_ext4(archive, output, u32::MAX)?;
     let tree = leaves.finish().map_err(|_| BuildLayerError::Tree)?;
     let data_blocks = tree.data_blocks() as u64;
     let uuid = derived_uuid(&tree.root_hash());
@@ -109,6 +109,24 @@ pub fn write_layer(
     }
     let image_size_bytes = output.finish().map_err(BuildLayerError::Write)?;
     Ok(LayerImage { digest: digest(&tree), data_blocks, image_size_bytes })
+}
+
+/// Writes the file system alone, without what dm-verity needs: for a guest that holds it in its own memory. The
+/// root hash is that of the bytes written. For archives of strangers: `files_max` bounds how many files are kept in
+/// mind, and `file_system` may refuse to grow.
+///
+/// # Errors
+/// As [`write_layer`]; also when there are more than `files_max` files.
+pub fn write_file_system(
+    archive: impl Read,
+    file_system: impl Write + Seek,
+    files_max: u32,
+) -> Result<LayerDigest, BuildLayerError> {
+    let output = SeekableImage::new(file_system).map_err(BuildLayerError::Write)?;
+    let (leaves, output) = write_ext4(archive, output, files_max)?;
+    let tree = leaves.finish().map_err(|_| BuildLayerError::Tree)?;
+    output.finish().map_err(BuildLayerError::Write)?;
+    Ok(digest(&tree))
 }
 
 /// Lets a tree write to the end of an image.
@@ -139,12 +157,13 @@ fn derived_uuid(root_hash: &RootHash) -> [u8; 16] {
     uuid
 }
 
-fn write_file_system<O: ImageOutput>(
+fn write_ext4<O: ImageOutput>(
     archive: impl Read,
     output: O,
+    files_max: u32,
 ) -> Result<(TreeBuilder, O), BuildLayerError> {
     let mut archive = ArchiveReader::new(archive);
-    let mut writer = Ext4Writer::new(output).map_err(BuildLayerError::FileSystem)?;
+    let mut writer = Ext4Writer::new(output, files_max).map_err(BuildLayerError::FileSystem)?;
     while let Some(mut entry) = archive.next_entry().map_err(BuildLayerError::Archive)? {
         let path = std::mem::take(&mut entry.path);
         add_entry(&mut writer, &path, entry, &mut archive).map_err(|source| BuildLayerError::Entry {

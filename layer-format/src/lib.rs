@@ -8,6 +8,8 @@
 #[cfg(feature = "build")]
 mod archive;
 #[cfg(feature = "build")]
+pub mod compression;
+#[cfg(feature = "build")]
 mod ext4;
 #[cfg(feature = "build")]
 pub mod layer;

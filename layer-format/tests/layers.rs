@@ -6,10 +6,12 @@
 #![expect(clippy::disallowed_methods, reason = "debugfs is a program")]
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::process::Command;
 
-use layer_format::layer::{ArchiveError, BuildLayerError, Ext4Error, Footer, hash_layer, write_layer};
+use layer_format::layer::{
+    ArchiveError, BuildLayerError, Ext4Error, Footer, hash_layer, write_file_system, write_layer,
+};
 use layer_format::verity::{BLOCK_SIZE, VeritySuperblock};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -104,6 +106,35 @@ fn hash_and_image_agree_with_the_definition() {
     // The root hash is that of the first hash block, which follows the superblock.
     let top = &image[data_size + BLOCK_SIZE..data_size + 2 * BLOCK_SIZE];
     assert_eq!(described.digest.root_hash.as_bytes(), &naive_root(top));
+}
+
+#[test]
+fn a_file_system_alone_is_the_start_of_the_image() {
+    let (image, written) = image_of(&sample(), Footer::None);
+    let mut alone = Cursor::new(Vec::new());
+    let digest = write_file_system(sample().as_slice(), &mut alone, 1000).unwrap();
+    assert_eq!(digest, written.digest);
+    assert_eq!(alone.get_ref().len() as u64, digest.data_size_bytes);
+    assert!(image.starts_with(alone.get_ref()));
+}
+
+#[test]
+fn more_files_than_there_is_room_for_are_refused() {
+    let build = |files_max| write_file_system(sample().as_slice(), Cursor::new(Vec::new()), files_max);
+    let error = build(13).unwrap_err();
+    assert!(
+        matches!(error, BuildLayerError::Entry { source: Ext4Error::TooManyFiles { files_max: 13 }, .. }),
+        "{error:?}"
+    );
+    // Directories that only a path names count like others.
+    let mut archive = Builder::new(Vec::new());
+    let mut header = Header::new_gnu();
+    header.set_size(0);
+    archive.append_data(&mut header, "d/".repeat(60) + "f", io::empty()).unwrap();
+    let archive = archive.into_inner().unwrap();
+    let build = |files_max| write_file_system(archive.as_slice(), Cursor::new(Vec::new()), files_max);
+    assert!(build(40).is_err());
+    assert!(build(100).is_ok());
 }
 
 #[test]

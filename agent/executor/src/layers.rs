@@ -4,6 +4,7 @@
 //! host changes later gives read errors and never other content. Where it has none (a developer's machine),
 //! the layer is copied into sealed memory, hashed on the way, and the copy is mounted: slower, never weaker.
 
+mod sealed;
 mod verified_copy;
 mod verity_device;
 
@@ -11,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use layer_format::verity::{BLOCK_SIZE, ParseSuperblockError, VeritySuperblock};
-use policy_engine::request::{DeviceTarget, LayerFilesystem, MountDevice, UnmountDevice};
+use policy_engine::request::{DeviceTarget, LayerFilesystem, MountDevice, MountSealedLayer, UnmountDevice};
 use policy_engine::{Grant, Permit, RootHash};
 use rustix::mount::MountAttrFlags;
 
@@ -19,6 +20,7 @@ use crate::devices::{self, Access, BlockDevice, MapDeviceError, MappedDevice, Op
 use crate::mounts::{Filesystem, MountPoint, MountPointError};
 use crate::rollback::Rollback;
 
+pub use sealed::{SealLayerError, SealedLayer, mount_sealed_layer};
 pub use verified_copy::CopyLayerError;
 
 /// Why a layer is not mounted. A [`RootHash`] in it is one that the policy approved.
@@ -54,6 +56,9 @@ pub enum MountDeviceError {
     /// The dm-verity device could not be made.
     #[error("cannot make the dm-verity device")]
     Map(#[source] MapDeviceError),
+    /// The permit is for other content than the guest has.
+    #[error("the guest does not have the content with the root hash {0}")]
+    OtherContent(RootHash),
     /// The content of the disk is not what the policy names.
     #[error("the layer's content does not match the root hash {0}")]
     RootHashMismatch(RootHash),
@@ -91,24 +96,37 @@ pub enum UnmountDeviceError {
 /// A mounted layer.
 #[derive(Debug)]
 pub struct Layer {
-    grant: Grant<MountDevice>,
+    right: Right,
     root: OwnedFd,
     point: MountPoint,
     /// The dm-verity device beneath; a copy in memory goes with its mount.
     verity: Option<MappedDevice>,
 }
 
+/// What the layer was mounted by, and so where its content is.
+#[derive(Debug)]
+enum Right {
+    Disk(Grant<MountDevice>),
+    Sealed(Grant<MountSealedLayer>),
+}
+
 impl Layer {
     /// Where it is mounted.
     #[must_use]
     pub fn target(&self) -> &DeviceTarget {
-        &self.grant.request().target
+        match &self.right {
+            Right::Disk(grant) => &grant.request().target,
+            Right::Sealed(grant) => &grant.request().target,
+        }
     }
 
     /// The digest of its content.
     #[must_use]
     pub fn root_hash(&self) -> RootHash {
-        self.grant.request().root_hash
+        match &self.right {
+            Right::Disk(grant) => grant.request().root_hash,
+            Right::Sealed(grant) => grant.request().root_hash,
+        }
     }
 
     /// The root directory of its mount.
@@ -124,7 +142,9 @@ impl Layer {
 pub fn mount_device(permit: Permit<MountDevice>) -> Result<Layer, MountDeviceError> {
     let mut rollback = Rollback::default();
     match mount(permit.request(), &mut rollback) {
-        Ok(Mounted { root, point, verity }) => Ok(Layer { grant: permit.done(), root, point, verity }),
+        Ok(Mounted { root, point, verity }) => {
+            Ok(Layer { right: Right::Disk(permit.done()), root, point, verity })
+        }
         Err(error) => {
             rollback.settle(permit);
             Err(error)
@@ -177,11 +197,22 @@ fn mount(request: &MountDevice, rollback: &mut Rollback) -> Result<Mounted, Moun
         }
         None => (verified_copy::create(&disk, &superblock, request.root_hash)?, None),
     };
-    let directory = MountPoint::create(request.target.path(), &[DeviceTarget::DIRECTORY], rollback)
-        .map_err(MountDeviceError::MountPoint)?;
-    let root = mount_filesystem(request.filesystem, &content).map_err(MountDeviceError::Filesystem)?;
-    let point = directory.attach(root.as_fd(), rollback).map_err(MountDeviceError::Attach)?;
+    let (root, point) = mount_content(&content, request.filesystem, &request.target, rollback)?;
     Ok(Mounted { root, point, verity })
+}
+
+/// Mounts content that is verified, or is verified whenever it is read.
+fn mount_content(
+    content: &BlockDevice,
+    filesystem: LayerFilesystem,
+    target: &DeviceTarget,
+    rollback: &mut Rollback,
+) -> Result<(OwnedFd, MountPoint), MountDeviceError> {
+    let directory = MountPoint::create(target.path(), &[DeviceTarget::DIRECTORY], rollback)
+        .map_err(MountDeviceError::MountPoint)?;
+    let root = mount_filesystem(filesystem, content).map_err(MountDeviceError::Filesystem)?;
+    let point = directory.attach(root.as_fd(), rollback).map_err(MountDeviceError::Attach)?;
+    Ok((root, point))
 }
 
 /// Reads the superblock and holds it against what the request and the disk say. It stays a claim: a wrong one

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
+use layer_format::compression::Compression;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
-
-use super::compression::Compression;
 
 /// Bytes read from the file at a time, while headers are read.
 const BUFFER_SIZE: usize = 64 * 1024;

@@ -61,6 +61,12 @@ pub enum Ext4Error {
     /// A file of 42.5 GiB or more.
     #[error("a file has less than 42.5 GiB")]
     FileTooLarge,
+    /// More files than the caller has room for.
+    #[error("an image of this caller has at most {files_max} files")]
+    TooManyFiles {
+        /// The most that it has.
+        files_max: u32,
+    },
     /// More than 128 GiB in all.
     #[error("an image has at most 128 GiB")]
     ImageTooLarge,
@@ -88,6 +94,7 @@ pub(crate) struct NewFile {
 pub(crate) struct Ext4Writer<O> {
     blocks: BlockWriter<O>,
     inodes: InodeTable,
+    files_max: u32,
 }
 
 /// A place in a directory and what is there now.
@@ -99,12 +106,13 @@ struct Place<'a> {
 }
 
 impl<O: ImageOutput> Ext4Writer<O> {
-    /// Starts an image with an empty root directory and `lost+found`.
-    pub(crate) fn new(output: O) -> Result<Self, Ext4Error> {
+    /// Starts an image with an empty root directory and `lost+found`, for at most `files_max` files: each takes
+    /// memory until the image is finished.
+    pub(crate) fn new(output: O, files_max: u32) -> Result<Self, Ext4Error> {
         let mut root = Inode::new(Metadata::directory(0o755));
         // The root directory is its own parent.
         root.links = 2;
-        let mut writer = Self { blocks: BlockWriter::new(output)?, inodes: InodeTable::new(root) };
+        let mut writer = Self { blocks: BlockWriter::new(output)?, inodes: InodeTable::new(root), files_max };
         let lost_and_found = NewFile::without_data(Metadata::directory(0o700));
         writer.create(b"lost+found", lost_and_found, &mut io::empty())?;
         Ok(writer)
@@ -232,6 +240,9 @@ impl<O: ImageOutput> Ext4Writer<O> {
         };
         let number = match reused {
             Some(number) => number,
+            None if self.inodes.last() >= self.files_max => {
+                return Err(Ext4Error::TooManyFiles { files_max: self.files_max });
+            }
             None => self.inodes.add(Inode::new(new.metadata.clone())),
         };
         self.fill(number, new, data)?;

@@ -12,6 +12,7 @@ mod process;
 mod resources;
 mod sandbox;
 mod scratch;
+mod sealed_layer;
 
 pub use container::{
     ContainerKind, ContainerMount, CreateContainer, HUGE_PAGES_DIRECTORY, SANDBOX_MOUNTS_DIRECTORY,
@@ -35,6 +36,7 @@ pub use resources::{
 };
 pub use sandbox::{CreateSandbox, DestroySandbox, Hostname, ParseHostnameError};
 pub use scratch::{ScratchBacking, ScratchMount, ScratchUnmount};
+pub use sealed_layer::MountSealedLayer;
 
 use private::Judged;
 

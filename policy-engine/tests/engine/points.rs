@@ -7,8 +7,8 @@ use crate::fixture::{
 use policy_engine::request::linux::{IdMappings, SeccompAction, SeccompProfile};
 use policy_engine::request::{
     ContainerMount, CreateContainer, CreateSandbox, DestroySandbox, ExecInContainer, GetProperties,
-    MountOverlay, PauseContainer, Resources, ResumeContainer, ScratchBacking, ScratchMount, ScratchUnmount,
-    ShutdownContainer, UnmountDevice, UnmountOverlay, UpdateContainer,
+    MountOverlay, MountSealedLayer, PauseContainer, Resources, ResumeContainer, ScratchBacking, ScratchMount,
+    ScratchUnmount, ShutdownContainer, UnmountDevice, UnmountOverlay, UpdateContainer,
 };
 use policy_engine::{Engine, Refusal};
 
@@ -29,6 +29,21 @@ fn layers_are_mounted_by_root_hash() {
     assert_eq!(denied(&engine, mount_device(1, FOREIGN)), ["deviceHash not found"]);
     // One layer may serve several containers.
     does(&engine, mount_device(1, BASE));
+}
+
+#[test]
+fn a_layer_is_judged_by_its_content_wherever_that_comes_from() {
+    let sealed = |number, root_hash: [u8; 32]| MountSealedLayer {
+        target: target(number),
+        root_hash: root_hash.into(),
+    };
+    let engine = engine();
+    assert_eq!(denied(&engine, sealed(0, FOREIGN)), ["deviceHash not found"]);
+    does(&engine, sealed(0, BASE));
+    assert_eq!(denied(&engine, mount_device(0, BASE)), ["device already mounted at path"]);
+    does(&engine, mount_device(1, TOP));
+    does(&engine, mount_overlay("web"));
+    does(&engine, UnmountDevice { target: target(0) });
 }
 
 #[test]

@@ -48,9 +48,13 @@ pub(super) fn create(
     root_hash: RootHash,
 ) -> Result<BlockDevice, MountDeviceError> {
     let copy = copy_verified(disk, superblock, root_hash)?;
-    let device = loop_device::attach_read_only(&copy, BLOCK_SIZE as u32)
-        .map_err(|error| MountDeviceError::Copy(CopyLayerError::Attach(error)))?;
-    BlockDevice::from_file(device).map_err(|error| MountDeviceError::Copy(CopyLayerError::Device(error)))
+    attach(&copy).map_err(MountDeviceError::Copy)
+}
+
+/// A block device over sealed memory, which lives as long as the device is open or mounted.
+pub(super) fn attach(sealed: &File) -> Result<BlockDevice, CopyLayerError> {
+    let device = loop_device::attach_read_only(sealed, BLOCK_SIZE as u32).map_err(CopyLayerError::Attach)?;
+    BlockDevice::from_file(device).map_err(CopyLayerError::Device)
 }
 
 fn copy_verified(
@@ -74,7 +78,8 @@ fn copy_verified(
     Ok(copy)
 }
 
-fn memory_file() -> io::Result<File> {
+/// Memory as a file that can be sealed.
+pub(super) fn memory_file() -> io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::NOEXEC_SEAL;
     match rustix::fs::memfd_create("layer", flags) {
         // Kernels before 6.3 know no executable memory files to forbid.
@@ -87,7 +92,7 @@ fn memory_file() -> io::Result<File> {
 }
 
 /// From here on not even this process changes the copy.
-fn seal(copy: &File) -> io::Result<()> {
+pub(super) fn seal(copy: &File) -> io::Result<()> {
     let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
     Ok(rustix::fs::fcntl_add_seals(copy, seals)?)
 }

@@ -13,15 +13,19 @@ const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 
 /// How bytes are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
+pub enum Compression {
+    /// Not at all.
     None,
+    /// gzip: members, one after the other.
     Gzip,
+    /// Zstandard: frames, one after the other.
     Zstd,
 }
 
 impl Compression {
     /// That of a file that starts with these bytes.
-    pub(super) fn of(start: &[u8]) -> Self {
+    #[must_use]
+    pub fn of(start: &[u8]) -> Self {
         match start {
             _ if start.starts_with(GZIP_MAGIC) => Self::Gzip,
             _ if start.starts_with(ZSTD_MAGIC) => Self::Zstd,
@@ -31,7 +35,7 @@ impl Compression {
     }
 
     /// Reads what `stored` holds uncompressed. Checksums are checked at the end of what they cover.
-    pub(super) fn reader<'a>(self, stored: impl BufRead + 'a) -> Box<dyn Read + 'a> {
+    pub fn reader<'a>(self, stored: impl BufRead + 'a) -> Box<dyn Read + 'a> {
         match self {
             Self::None => Box::new(stored),
             Self::Gzip => Box::new(MultiGzDecoder::new(stored)),
