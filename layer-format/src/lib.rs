@@ -1,7 +1,7 @@
 //! Container layers on disk: deterministic ext4 and dm-verity trees.
 //!
 //! A layer is a disk image: a file system, then a dm-verity superblock, then the hash tree. What a policy
-//! names is the root hash of that tree. [`verity`] is what a guest needs to check an image; the feature
+//! names is the root hash of that tree. [`verity`] and [`filesystem`] are what a guest needs to check an image; the feature
 //! `build` adds what makes one from an archive.
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod archive;
 pub mod compression;
 #[cfg(feature = "build")]
 mod ext4;
+pub mod filesystem;
 #[cfg(feature = "build")]
 pub mod layer;
 mod record;

@@ -12,7 +12,7 @@
 //! unjudged action does not compile.
 //!
 //! ```
-//! use policy_engine::request::{LayerFilesystem, MountDevice};
+//! use policy_engine::request::{HashTree, LayerFilesystem, MountDevice};
 //! use policy_engine::{Engine, Refusal, RootHash};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +31,8 @@
 //!         target: "/run/mounts/scsi/m0".parse()?,
 //!         root_hash: RootHash::from(root_hash),
 //!         source: "/dev/vda".parse()?,
-//!         hash_offset_bytes: 4096,
+//!         partition: None,
+//!         hash_tree: HashTree::BEHIND_FILESYSTEM,
 //!         filesystem: LayerFilesystem::Ext4,
 //!     })
 //! };

@@ -4,7 +4,10 @@
 //! resolved once, held open, and known by its number from then on.
 
 mod mapped;
+mod partition;
 mod pci;
+mod scsi;
+mod sysfs;
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
@@ -12,15 +15,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use policy_engine::request::BlockSource;
+use policy_engine::request::{BlockSource, PartitionNumber};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::retry::retry;
 use crate::sys;
+use sysfs::FoundDisk;
 
 pub use mapped::MapDeviceError;
 pub(crate) use mapped::{MappedDevice, mapper};
-pub use pci::ResolvePciPathError;
+pub use sysfs::FindDiskError;
 
 /// How often a device that is not there yet is looked for: five seconds. A disk is plugged in just before the
 /// request that uses it, and the guest's kernel needs a moment to find it.
@@ -29,9 +33,12 @@ const HOTPLUG_ATTEMPTS: u32 = 250;
 /// Why a block device was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenDeviceError {
-    /// The PCI path leads to no disk.
-    #[error("cannot find the disk by its PCI path")]
-    PciPath(#[source] ResolvePciPathError),
+    /// The address leads to no disk.
+    #[error("cannot find the disk by its address")]
+    Find(#[source] FindDiskError),
+    /// The disk has no such partition.
+    #[error("cannot find the partition of the disk")]
+    Partition(#[source] FindDiskError),
     /// The node is missing or does not open.
     #[error("cannot open the device node")]
     Open(#[source] io::Error),
@@ -41,9 +48,20 @@ pub enum OpenDeviceError {
     /// Not a block device: opening and reading other nodes has effects of its own.
     #[error("the device node is not a block device")]
     NotBlock,
-    /// The node stands for another device than the one found on the PCI bus.
+    /// The node stands for another device than the one found by its address.
     #[error("the device node belongs to another device")]
     OtherDevice,
+}
+
+impl OpenDeviceError {
+    /// Whether the device may still appear.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Find(cause) | Self::Partition(cause) => cause.is_transient(),
+            Self::Open(cause) => absent(cause),
+            Self::Inspect(_) | Self::NotBlock | Self::OtherDevice => false,
+        }
+    }
 }
 
 /// What a device is opened for.
@@ -60,6 +78,11 @@ pub(crate) struct DeviceNumber(u64);
 impl DeviceNumber {
     fn new(major: u32, minor: u32) -> Self {
         Self(rustix::fs::makedev(major, minor))
+    }
+
+    /// Whether this is the device with such a number in a file's status.
+    pub(crate) fn is_of(self, status_number: u64) -> bool {
+        self.0 == status_number
     }
 
     fn minor(self) -> u32 {
@@ -82,22 +105,36 @@ pub(crate) struct BlockDevice {
 }
 
 impl BlockDevice {
-    /// Opens the device that `source` names now, waiting a while for one that is being plugged in.
+    /// Opens the device that `source` names, waiting a while for one that is being plugged in.
     pub(crate) fn open(source: &BlockSource, access: Access) -> Result<Self, OpenDeviceError> {
-        match source {
-            BlockSource::Node(name) => {
-                let node = Path::new("/dev").join(name);
-                let missing =
-                    |error: &OpenDeviceError| matches!(error, OpenDeviceError::Open(cause) if absent(cause));
-                retry(HOTPLUG_ATTEMPTS, missing, || Self::open_node(&node, access))
-            }
-            BlockSource::PciPath(slots) => {
-                let disk = retry(HOTPLUG_ATTEMPTS, ResolvePciPathError::is_transient, || pci::resolve(slots))
-                    .map_err(OpenDeviceError::PciPath)?;
-                let device = Self::open_node(&Path::new("/dev").join(&disk.name), access)?;
-                if device.number == disk.number { Ok(device) } else { Err(OpenDeviceError::OtherDevice) }
-            }
-        }
+        retry(HOTPLUG_ATTEMPTS, OpenDeviceError::is_transient, || Self::open_now(source, access))
+    }
+
+    /// Opens the device that `source` names at this moment.
+    pub(crate) fn open_now(source: &BlockSource, access: Access) -> Result<Self, OpenDeviceError> {
+        let found = match source {
+            BlockSource::Node(name) => return Self::open_node(&Path::new("/dev").join(name), access),
+            BlockSource::PciPath(slots) => pci::find(slots),
+            BlockSource::Scsi(address) => scsi::find(*address),
+        };
+        Self::open_found(&found.map_err(OpenDeviceError::Find)?, access)
+    }
+
+    /// Opens a partition of this disk, waiting a while for the kernel to read the partition table.
+    pub(crate) fn open_partition(&self, number: PartitionNumber) -> Result<Self, OpenDeviceError> {
+        retry(HOTPLUG_ATTEMPTS, OpenDeviceError::is_transient, || self.open_partition_now(number))
+    }
+
+    /// Opens a partition that this disk has at this moment.
+    pub(crate) fn open_partition_now(&self, number: PartitionNumber) -> Result<Self, OpenDeviceError> {
+        let found = partition::find(self.number, number).map_err(OpenDeviceError::Partition)?;
+        Self::open_found(&found, Access::ReadOnly)
+    }
+
+    /// Opens the node of what was found, and no other: its number is compared.
+    fn open_found(found: &FoundDisk, access: Access) -> Result<Self, OpenDeviceError> {
+        let device = Self::open_node(&Path::new("/dev").join(&found.name), access)?;
+        if device.number == found.number { Ok(device) } else { Err(OpenDeviceError::OtherDevice) }
     }
 
     /// Opens a node directly below `/dev`, which must be a block device.
@@ -135,6 +172,11 @@ impl BlockDevice {
         self.size_bytes
     }
 
+    /// Whether `other` is this device, as large as it was.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.number == other.number && self.size_bytes == other.size_bytes
+    }
+
     /// Reads exactly as many bytes as fit into `buffer`.
     pub(crate) fn read_exact_at(&self, buffer: &mut [u8], offset_bytes: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset_bytes)
@@ -157,8 +199,7 @@ impl BlockDevice {
         Ok(&self.file)
     }
 
-    /// Tells the guest's kernel to refuse writes. A courtesy to whoever reads logs: content is checked on each
-    /// read whatever the device does.
+    /// Tells the guest's kernel to refuse writes from now on, until the device is unplugged.
     pub(crate) fn set_read_only(&self) -> io::Result<()> {
         sys::block_device::set_read_only(self.file.as_fd())
     }

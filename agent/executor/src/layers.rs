@@ -4,94 +4,30 @@
 //! host changes later gives read errors and never other content. Where it has none (a developer's machine),
 //! the layer is copied into sealed memory, hashed on the way, and the copy is mounted: slower, never weaker.
 
+mod error;
+mod origin;
 mod sealed;
 mod verified_copy;
+mod verified_data;
 mod verity_device;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use layer_format::verity::{BLOCK_SIZE, ParseSuperblockError, VeritySuperblock};
+use layer_format::filesystem;
 use policy_engine::request::{DeviceTarget, LayerFilesystem, MountDevice, MountSealedLayer, UnmountDevice};
 use policy_engine::{Grant, Permit, RootHash};
 use rustix::mount::MountAttrFlags;
 
-use crate::devices::{self, Access, BlockDevice, MapDeviceError, MappedDevice, OpenDeviceError};
-use crate::mounts::{Filesystem, MountPoint, MountPointError};
+use crate::devices::{self, BlockDevice, MappedDevice};
+use crate::mounts::{Filesystem, MountPoint};
 use crate::rollback::Rollback;
+use origin::Origin;
+use verified_data::VerifiedData;
 
+pub use error::{MountDeviceError, UnmountDeviceError};
 pub use sealed::{SealLayerError, SealedLayer, mount_sealed_layer};
 pub use verified_copy::CopyLayerError;
-
-/// Why a layer is not mounted. A [`RootHash`] in it is one that the policy approved.
-#[derive(Debug, thiserror::Error)]
-pub enum MountDeviceError {
-    /// The disk does not open.
-    #[error("cannot open the layer's disk")]
-    Open(#[source] OpenDeviceError),
-    /// The data area is empty, no whole number of blocks, or leaves no room for the superblock behind it.
-    #[error("a data area of {hash_offset_bytes} bytes does not fit a disk of {size_bytes} bytes")]
-    HashOffset {
-        /// Where the superblock was said to start.
-        hash_offset_bytes: u64,
-        /// The size of the disk.
-        size_bytes: u64,
-    },
-    /// The superblock could not be read.
-    #[error("cannot read the dm-verity superblock")]
-    ReadSuperblock(#[source] io::Error),
-    /// There is no usable superblock.
-    #[error("the dm-verity superblock is not usable")]
-    Superblock(#[source] ParseSuperblockError),
-    /// The superblock speaks of another data area than the request.
-    #[error(
-        "the dm-verity superblock covers {superblock_bytes} bytes, the data area has {hash_offset_bytes}"
-    )]
-    DataSize {
-        /// Bytes that the superblock covers.
-        superblock_bytes: u64,
-        /// Bytes of the data area.
-        hash_offset_bytes: u64,
-    },
-    /// The dm-verity device could not be made.
-    #[error("cannot make the dm-verity device")]
-    Map(#[source] MapDeviceError),
-    /// The permit is for other content than the guest has.
-    #[error("the guest does not have the content with the root hash {0}")]
-    OtherContent(RootHash),
-    /// The content of the disk is not what the policy names.
-    #[error("the layer's content does not match the root hash {0}")]
-    RootHashMismatch(RootHash),
-    /// The disk fails.
-    #[error("cannot read the layer")]
-    Read(#[source] io::Error),
-    /// The layer could not be copied into memory.
-    #[error("cannot copy the layer into memory")]
-    Copy(#[source] CopyLayerError),
-    /// The directory for it could not be made.
-    #[error("cannot make the layer's mount point")]
-    MountPoint(#[source] MountPointError),
-    /// The kernel does not mount the file system.
-    #[error("the kernel does not mount the layer's file system")]
-    Filesystem(#[source] io::Error),
-    /// The mount could not be attached to its directory.
-    #[error("cannot attach the layer's mount")]
-    Attach(#[source] io::Error),
-}
-
-/// Why a layer is not gone.
-#[derive(Debug, thiserror::Error)]
-pub enum UnmountDeviceError {
-    /// The permit is for another layer.
-    #[error("the permit names another layer")]
-    OtherLayer,
-    /// The mount stays.
-    #[error("cannot unmount the layer")]
-    Unmount(#[source] io::Error),
-    /// The mount is gone, its dm-verity device stays.
-    #[error("cannot remove the layer's dm-verity device")]
-    RemoveDevice(#[source] io::Error),
-}
 
 /// A mounted layer.
 #[derive(Debug)]
@@ -186,18 +122,19 @@ struct Mounted {
 }
 
 fn mount(request: &MountDevice, rollback: &mut Rollback) -> Result<Mounted, MountDeviceError> {
-    let disk = BlockDevice::open(&request.source, Access::ReadOnly).map_err(MountDeviceError::Open)?;
-    let superblock = read_superblock(&disk, request.hash_offset_bytes)?;
+    let origin = Origin::open(request)?;
+    let data = VerifiedData::locate(request, origin.area())?;
     let mapper = devices::mapper().map_err(MountDeviceError::Map)?;
     let (content, verity) = match mapper {
         Some(mapper) => {
             let (device, content) =
-                verity_device::create(&mapper, &disk, &superblock, request.root_hash, rollback)?;
+                verity_device::create(&mapper, origin.area(), &data, request.root_hash, rollback)?;
             (content, Some(device))
         }
-        None => (verified_copy::create(&disk, &superblock, request.root_hash)?, None),
+        None => (verified_copy::create(origin.area(), &data, request.root_hash)?, None),
     };
     let (root, point) = mount_content(&content, request.filesystem, &request.target, rollback)?;
+    origin.confirm(request)?;
     Ok(Mounted { root, point, verity })
 }
 
@@ -208,43 +145,54 @@ fn mount_content(
     target: &DeviceTarget,
     rollback: &mut Rollback,
 ) -> Result<(OwnedFd, MountPoint), MountDeviceError> {
+    check_filesystem(filesystem, content)?;
     let directory = MountPoint::create(target.path(), &[DeviceTarget::DIRECTORY], rollback)
         .map_err(MountDeviceError::MountPoint)?;
-    let root = mount_filesystem(filesystem, content).map_err(MountDeviceError::Filesystem)?;
+    let root = mount_filesystem(filesystem, content).map_err(MountDeviceError::Mount)?;
+    let mounted = rustix::fs::fstat(&root).map_err(|error| MountDeviceError::InspectMount(error.into()))?;
+    if !content.number().is_of(mounted.st_dev) {
+        return Err(MountDeviceError::OtherDeviceMounted);
+    }
     let point = directory.attach(root.as_fd(), rollback).map_err(MountDeviceError::Attach)?;
     Ok((root, point))
 }
 
-/// Reads the superblock and holds it against what the request and the disk say. It stays a claim: a wrong one
-/// leads to another root hash.
-fn read_superblock(disk: &BlockDevice, hash_offset_bytes: u64) -> Result<VeritySuperblock, MountDeviceError> {
-    let size_bytes = disk.size_bytes();
-    let block_size = BLOCK_SIZE as u64;
-    let fits = hash_offset_bytes > 0
-        && hash_offset_bytes.is_multiple_of(block_size)
-        && hash_offset_bytes.checked_add(block_size).is_some_and(|end| end <= size_bytes);
-    if !fits {
-        return Err(MountDeviceError::HashOffset { hash_offset_bytes, size_bytes });
+/// Looks at verified bytes before the kernel parses them: that they are a file system of the kind, which ends where
+/// they do or earlier.
+///
+/// Attacks: fewer data blocks than the tree was made of, which would be read errors in a container; another number of
+/// levels, which presents blocks of the tree as data.
+fn check_filesystem(kind: LayerFilesystem, content: &BlockDevice) -> Result<(), MountDeviceError> {
+    let kind = on_disk(kind);
+    let mut head = [0; filesystem::Filesystem::HEAD_SIZE];
+    content.read_exact_at(&mut head, 0).map_err(MountDeviceError::Read)?;
+    let filesystem_bytes = kind.size_bytes(&head).map_err(MountDeviceError::Filesystem)?;
+    let data_bytes = content.size_bytes();
+    if filesystem_bytes > data_bytes {
+        return Err(MountDeviceError::FilesystemTooLong { filesystem_bytes, data_bytes });
     }
-    let mut bytes = [0; VeritySuperblock::SIZE];
-    disk.read_exact_at(&mut bytes, hash_offset_bytes).map_err(MountDeviceError::ReadSuperblock)?;
-    let superblock = VeritySuperblock::parse(&bytes).map_err(MountDeviceError::Superblock)?;
-    let superblock_bytes = superblock.data_size_bytes();
-    if superblock_bytes == hash_offset_bytes {
-        Ok(superblock)
-    } else {
-        Err(MountDeviceError::DataSize { superblock_bytes, hash_offset_bytes })
+    Ok(())
+}
+
+fn on_disk(kind: LayerFilesystem) -> filesystem::Filesystem {
+    match kind {
+        LayerFilesystem::Ext4 => filesystem::Filesystem::Ext4,
+        LayerFilesystem::Erofs => filesystem::Filesystem::Erofs,
+        LayerFilesystem::Squashfs => filesystem::Filesystem::Squashfs,
     }
 }
 
 /// Mounts verified content. Containers run from the overlay above and never from this mount, so it grants
 /// nothing: the overlay's own flags decide over devices, privileged programs and execution.
+///
+/// There is no direct access (DAX) to a disk's memory: neither dm-verity nor a copy in memory offers it, so that
+/// no page of a container is one of a disk (CVE-2026-24834).
 fn mount_filesystem(kind: LayerFilesystem, content: &BlockDevice) -> io::Result<OwnedFd> {
     let filesystem = Filesystem::open(kind.name())?.descriptor("source", content)?.flag("ro")?;
     let filesystem = match kind {
         // A journal on a read-only device cannot be replayed, and a clean layer has none to replay.
         LayerFilesystem::Ext4 => filesystem.flag("noload")?,
-        LayerFilesystem::Erofs => filesystem,
+        LayerFilesystem::Erofs | LayerFilesystem::Squashfs => filesystem,
     };
     filesystem.mount(
         MountAttrFlags::MOUNT_ATTR_RDONLY

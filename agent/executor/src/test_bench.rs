@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt as _;
 use layer_format::layer::{Footer, LayerDigest, write_layer};
 use nix::sched::CloneFlags;
 use policy_engine::request::{
-    BlockSource, DeviceTarget, LayerFilesystem, MountDevice, MountOverlay, ScratchBacking, ScratchMount,
-    UnmountDevice, UnmountOverlay,
+    BlockSource, DeviceTarget, HashOffset, HashTree, LayerFilesystem, MountDevice, MountOverlay,
+    ScratchBacking, ScratchMount, UnmountDevice, UnmountOverlay,
 };
 use policy_engine::{Engine, GuestPath};
 use rustix::mount::{MountFlags, MountPropagationFlags};
@@ -107,9 +107,16 @@ impl Disk {
             target: target(number),
             root_hash: (*self.digest.root_hash.as_bytes()).into(),
             source: self.source(),
-            hash_offset_bytes: self.digest.data_size_bytes,
+            partition: None,
+            hash_tree: self.with_superblock(),
             filesystem: LayerFilesystem::Ext4,
         }
+    }
+
+    /// Where its superblock is.
+    pub(crate) fn with_superblock(&self) -> HashTree {
+        let offset = HashOffset::new(self.digest.data_size_bytes);
+        HashTree::WithSuperblock { offset, salt: None }
     }
 
     /// The layer, mounted.

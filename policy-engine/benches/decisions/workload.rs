@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use policy_engine::request::linux::{IdMappings, LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DEFAULT_CAPABILITIES,
-    ExecInContainer, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Resources,
+    ExecInContainer, HashTree, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Resources,
     SANDBOX_MOUNTS_DIRECTORY, Signal, SignalContainerProcess, User,
 };
 use policy_engine::{GuestPath, RootHash};
@@ -96,7 +96,8 @@ pub(crate) fn mount_device(container: usize, layer: usize) -> MountDevice {
         target: format!("/run/mounts/scsi/m{layer}").parse().unwrap(),
         root_hash: layers(container, layer),
         source: BlockSource::Node("vda".into()),
-        hash_offset_bytes: 4096,
+        partition: None,
+        hash_tree: HashTree::BEHIND_FILESYSTEM,
         filesystem: LayerFilesystem::Ext4,
     }
 }

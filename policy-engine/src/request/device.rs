@@ -1,7 +1,14 @@
 //! Read-only layer devices.
 
-use std::fmt;
+mod hash_tree;
+mod source;
+
 use std::str::FromStr;
+
+pub use hash_tree::{HashOffset, HashSalt, HashTree, ParseHashSaltError};
+pub use source::{
+    BlockSource, ParseBlockSourceError, ParsePartitionNumberError, PartitionNumber, ScsiAddress,
+};
 
 use super::{EnforcementPoint, Judged, Request};
 use crate::digest::RootHash;
@@ -50,66 +57,15 @@ impl FromStr for DeviceTarget {
     }
 }
 
-/// Where the guest finds a block device. The host chooses it freely: dm-verity decides what may be read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum BlockSource {
-    /// A virtio-blk device by its PCI path: slot numbers from the root bus down.
-    PciPath(Vec<u8>),
-    /// A device node, directly below `/dev`.
-    Node(String),
-}
-
-/// Why a text names no block device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ParseBlockSourceError {
-    /// Neither `/dev/<name>` nor a PCI path.
-    #[error("a block device is `/dev/<name>` or a PCI path such as `05` or `02/05`")]
-    Form,
-    /// PCI slots are two hexadecimal digits, `00` to `1f`, four levels at the most.
-    #[error("a PCI path has one to four slots from `00` to `1f`")]
-    PciSlot,
-}
-
-impl FromStr for BlockSource {
-    type Err = ParseBlockSourceError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(name) = text.strip_prefix("/dev/") {
-            let plain =
-                (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            return plain.then(|| Self::Node(name.to_owned())).ok_or(ParseBlockSourceError::Form);
-        }
-        if text.is_empty() || text.starts_with('/') {
-            return Err(ParseBlockSourceError::Form);
-        }
-        let slot = |part: &str| match (part.len(), u8::from_str_radix(part, 16)) {
-            (2, Ok(number)) if number < 0x20 && !part.starts_with('+') => Ok(number),
-            _ => Err(ParseBlockSourceError::PciSlot),
-        };
-        let slots = text.split('/').take(5).map(slot).collect::<Result<Vec<_>, _>>()?;
-        if slots.len() > 4 { Err(ParseBlockSourceError::PciSlot) } else { Ok(Self::PciPath(slots)) }
-    }
-}
-
-impl fmt::Display for BlockSource {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Node(name) => write!(formatter, "/dev/{name}"),
-            Self::PciPath(slots) => {
-                let parts: Vec<String> = slots.iter().map(|slot| format!("{slot:02x}")).collect();
-                formatter.write_str(&parts.join("/"))
-            }
-        }
-    }
-}
-
-/// The file system of a layer. The kernel parses it only behind dm-verity.
+/// The file system of a layer. The kernel parses it only behind the root hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LayerFilesystem {
     /// ext4 with 4 KiB blocks.
     Ext4,
     /// erofs.
     Erofs,
+    /// squashfs.
+    Squashfs,
 }
 
 impl LayerFilesystem {
@@ -119,6 +75,7 @@ impl LayerFilesystem {
         match self {
             Self::Ext4 => "ext4",
             Self::Erofs => "erofs",
+            Self::Squashfs => "squashfs",
         }
     }
 }
@@ -130,10 +87,12 @@ pub struct MountDevice {
     pub target: DeviceTarget,
     /// The root hash that policy must name and the kernel enforces.
     pub root_hash: RootHash,
-    /// The device that holds data and hash tree.
+    /// The disk that holds data and hash tree.
     pub source: BlockSource,
-    /// Where the verity superblock starts, which is the size of the data area, in bytes.
-    pub hash_offset_bytes: u64,
+    /// The partition that holds them; without one they have the whole disk.
+    pub partition: Option<PartitionNumber>,
+    /// Where the hash tree is and what it was made with. The host's word: the root hash proves it or nothing is read.
+    pub hash_tree: HashTree,
     /// The file system in the data area.
     pub filesystem: LayerFilesystem,
 }
@@ -179,18 +138,6 @@ mod tests {
         assert!("/run/mounts/scsi/m0".parse::<DeviceTarget>().is_ok());
         for bad in ["/run/mounts/scsi/m", "/run/mounts/scsi/mx", "/etc", "/run/mounts/scsi/m0/../m1", "m0"] {
             assert!(bad.parse::<DeviceTarget>().is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn block_devices_are_nodes_or_pci_paths() {
-        for good in ["/dev/vda", "/dev/loop12", "05", "02/1f"] {
-            assert_eq!(good.parse::<BlockSource>().unwrap().to_string(), good);
-        }
-        for bad in
-            ["", "/dev/", "/dev/../x", "/dev/mapper/x", "/etc/passwd", "5", "20", "+5", "01/02/03/04/05", "/"]
-        {
-            assert!(bad.parse::<BlockSource>().is_err(), "{bad:?}");
         }
     }
 }

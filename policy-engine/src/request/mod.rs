@@ -18,8 +18,9 @@ pub use container::{
     ContainerKind, ContainerMount, CreateContainer, HUGE_PAGES_DIRECTORY, SANDBOX_MOUNTS_DIRECTORY,
 };
 pub use device::{
-    BlockSource, DeviceTarget, LayerFilesystem, MountDevice, ParseBlockSourceError, ParseDeviceTargetError,
-    UnmountDevice,
+    BlockSource, DeviceTarget, HashOffset, HashSalt, HashTree, LayerFilesystem, MountDevice,
+    ParseBlockSourceError, ParseDeviceTargetError, ParseHashSaltError, ParsePartitionNumberError,
+    PartitionNumber, ScsiAddress, UnmountDevice,
 };
 pub use lifecycle::{
     GetProperties, PauseContainer, ResumeContainer, ShutdownContainer, Signal, SignalContainerProcess,

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use policy_engine::request::linux::{IdMappings, LinuxSettings, ProcessSettings};
 use policy_engine::request::{
     BlockSource, CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DeviceTarget,
-    ExecInContainer, GetProperties, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Request,
-    Resources, SANDBOX_MOUNTS_DIRECTORY, ScratchBacking, ScratchMount, ScratchUnmount, ShutdownContainer,
-    Signal, SignalContainerProcess, UnmountDevice, UnmountOverlay, User,
+    ExecInContainer, GetProperties, HashTree, LayerFilesystem, MountDevice, MountOverlay, ProcessSpec,
+    Request, Resources, SANDBOX_MOUNTS_DIRECTORY, ScratchBacking, ScratchMount, ScratchUnmount,
+    ShutdownContainer, Signal, SignalContainerProcess, UnmountDevice, UnmountOverlay, User,
 };
 use policy_engine::{Engine, EvaluatorKind, GuestPath, Refusal};
 use serde_json::Value;
@@ -112,7 +112,8 @@ fn mount_device(input: &Value) -> Option<MountDevice> {
         target: parsed(input, "target")?,
         root_hash: digest(input.get("deviceHash")?.as_str()?)?.parse().ok()?,
         source: BlockSource::Node("vda".into()),
-        hash_offset_bytes: 4096,
+        partition: None,
+        hash_tree: HashTree::BEHIND_FILESYSTEM,
         filesystem: LayerFilesystem::Ext4,
     })
 }

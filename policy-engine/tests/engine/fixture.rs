@@ -2,7 +2,7 @@
 
 use policy_engine::request::linux::{IdMappings, LinuxSettings, ProcessSettings};
 use policy_engine::request::{
-    CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DeviceTarget, ExecInContainer,
+    CapabilitySets, ContainerKind, ContainerMount, CreateContainer, DeviceTarget, ExecInContainer, HashTree,
     LayerFilesystem, MountDevice, MountOverlay, ProcessSpec, Request, Resources, SANDBOX_MOUNTS_DIRECTORY,
     Signal, SignalContainerProcess, User,
 };
@@ -39,7 +39,8 @@ pub(crate) fn mount_device(number: u32, root_hash: [u8; 32]) -> MountDevice {
         target: target(number),
         root_hash: RootHash::from(root_hash),
         source: "/dev/vda".parse().unwrap(),
-        hash_offset_bytes: 4096,
+        partition: None,
+        hash_tree: HashTree::BEHIND_FILESYSTEM,
         filesystem: LayerFilesystem::Ext4,
     }
 }

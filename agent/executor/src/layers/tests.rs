@@ -1,9 +1,12 @@
 use std::fs;
 use std::path::Path;
 
+use policy_engine::request::{HashOffset, HashTree};
 use policy_engine::{Engine, Refusal};
 
 use super::*;
+use crate::devices::OpenDeviceError;
+use crate::mounts::MountPointError;
 use crate::test_bench::{Disk, permissive_engine, target, unmount_device, with_private_mounts};
 
 const MOUNTED: &str = "/run/mounts/scsi/m7";
@@ -74,12 +77,12 @@ fn a_disk_that_is_not_as_the_request_says_is_refused() {
         let engine = permissive_engine();
         let mut disk = Disk::with_files(&[("a", "content")]);
         let data = disk.digest.data_size_bytes;
-        for hash_offset_bytes in [0, 1, data - 1, u64::MAX, u64::MAX - 4095, 1 << 40] {
-            let request = MountDevice { hash_offset_bytes, ..disk.request(7) };
-            let error = refused(&engine, request);
-            assert!(matches!(error, MountDeviceError::HashOffset { .. }), "{hash_offset_bytes}: {error:?}");
+        let at = |offset| HashTree::WithSuperblock { offset: HashOffset::new(offset), salt: None };
+        for offset in [1 << 40, (1 << 62) - 4096] {
+            let error = refused(&engine, MountDevice { hash_tree: at(offset), ..disk.request(7) });
+            assert!(matches!(error, MountDeviceError::HashOffset { .. }), "{offset}: {error:?}");
         }
-        let request = MountDevice { hash_offset_bytes: data - 4096, ..disk.request(7) };
+        let request = MountDevice { hash_tree: at(data - 4096), ..disk.request(7) };
         assert!(matches!(refused(&engine, request), MountDeviceError::Superblock(_)));
         // Fewer data blocks than the data area has: the tail would be unchecked.
         let blocks = data / 4096 - 1;

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io;
 
-use layer_format::verity::{self, BLOCK_SIZE, HashDeviceError, VeritySuperblock};
+use layer_format::verity::{self, BLOCK_SIZE, HashDeviceError};
 use policy_engine::RootHash;
 use rustix::fs::{MemfdFlags, SealFlags};
 
-use super::MountDeviceError;
+use super::{MountDeviceError, VerifiedData};
 use crate::devices::{BlockDevice, OpenDeviceError};
 use crate::sys::loop_device;
 
@@ -40,14 +40,14 @@ pub enum CopyLayerError {
     Device(#[source] OpenDeviceError),
 }
 
-/// Copies the data area of `disk` and returns a block device over the copy. Each byte is read once: a disk that
+/// Copies the data in `area` and returns a block device over the copy. Each byte is read once: a disk that
 /// changes under us cannot show the hash one thing and the mount another.
 pub(super) fn create(
-    disk: &BlockDevice,
-    superblock: &VeritySuperblock,
+    area: &BlockDevice,
+    data: &VerifiedData,
     root_hash: RootHash,
 ) -> Result<BlockDevice, MountDeviceError> {
-    let copy = copy_verified(disk, superblock, root_hash)?;
+    let copy = copy_verified(area, data, root_hash)?;
     attach(&copy).map_err(MountDeviceError::Copy)
 }
 
@@ -58,22 +58,23 @@ pub(super) fn attach(sealed: &File) -> Result<BlockDevice, CopyLayerError> {
 }
 
 fn copy_verified(
-    disk: &BlockDevice,
-    superblock: &VeritySuperblock,
+    area: &BlockDevice,
+    data: &VerifiedData,
     root_hash: RootHash,
 ) -> Result<File, MountDeviceError> {
-    let size_bytes = superblock.data_size_bytes();
+    let size_bytes = data.size_bytes();
     if size_bytes > LAYER_SIZE_MAX {
         return Err(MountDeviceError::Copy(CopyLayerError::TooLarge { size_bytes }));
     }
     let mut copy = memory_file().map_err(|error| MountDeviceError::Copy(CopyLayerError::Create(error)))?;
-    let mut source = disk.stream().map_err(MountDeviceError::Read)?;
+    let mut source = area.stream().map_err(MountDeviceError::Read)?;
     let expected = verity::RootHash::from_bytes(*root_hash.as_bytes());
-    verity::copy_verified(&mut source, &mut copy, superblock.data_blocks(), superblock.salt(), expected)
-        .map_err(|error| match error {
+    verity::copy_verified(&mut source, &mut copy, data.blocks, &data.salt, expected).map_err(|error| {
+        match error {
             HashDeviceError::Mismatch { .. } => MountDeviceError::RootHashMismatch(root_hash),
             other => MountDeviceError::Copy(CopyLayerError::Transfer(other)),
-        })?;
+        }
+    })?;
     seal(&copy).map_err(|error| MountDeviceError::Copy(CopyLayerError::Seal(error)))?;
     Ok(copy)
 }

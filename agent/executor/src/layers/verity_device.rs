@@ -1,9 +1,9 @@
 //! A layer behind dm-verity.
 
-use layer_format::verity::{BLOCK_SIZE, VeritySuperblock};
+use layer_format::verity::BLOCK_SIZE;
 use policy_engine::RootHash;
 
-use super::MountDeviceError;
+use super::{MountDeviceError, VerifiedData};
 use crate::devices::{Access, BlockDevice, MappedDevice};
 use crate::rollback::Rollback;
 use crate::sys::device_mapper::{DeviceMapper, Target};
@@ -11,20 +11,18 @@ use crate::sys::device_mapper::{DeviceMapper, Target};
 /// Sectors of 512 bytes in a block.
 const SECTORS_PER_BLOCK: u64 = BLOCK_SIZE as u64 / 512;
 
-/// Makes a dm-verity device of the data area of `disk` and reads from it once.
+/// Makes a dm-verity device of the data in `area` and reads from it once.
 pub(super) fn create(
     mapper: &DeviceMapper,
-    disk: &BlockDevice,
-    superblock: &VeritySuperblock,
+    area: &BlockDevice,
+    data: &VerifiedData,
     root_hash: RootHash,
     rollback: &mut Rollback,
 ) -> Result<(MappedDevice, BlockDevice), MountDeviceError> {
-    // dm-verity decides over what is read; a disk that cannot be set read-only is no weaker.
-    let _ = disk.set_read_only();
-    let parameters = table(disk, superblock, root_hash);
+    let parameters = table(area, data, root_hash);
     let target = Target {
         kind: "verity",
-        sectors: superblock.data_blocks().saturating_mul(SECTORS_PER_BLOCK),
+        sectors: data.blocks.saturating_mul(SECTORS_PER_BLOCK),
         parameters: &parameters,
         read_only: true,
     };
@@ -36,20 +34,14 @@ pub(super) fn create(
 
 /// The table of the verity target: `Documentation/admin-guide/device-mapper/verity.rst`. There are no optional
 /// arguments: a corrupt block is a read error, and each block is checked on each read from the disk.
-fn table(disk: &BlockDevice, superblock: &VeritySuperblock, root_hash: RootHash) -> String {
-    let number = disk.number();
-    let data_blocks = superblock.data_blocks();
-    // The superblock has the first block behind the data, the tree those after it.
-    let hash_start = data_blocks.saturating_add(1);
-    let salt = superblock.salt();
-    format!(
-        "1 {number} {number} {BLOCK_SIZE} {BLOCK_SIZE} {data_blocks} {hash_start} sha256 {root_hash} {salt}"
-    )
+fn table(area: &BlockDevice, data: &VerifiedData, root_hash: RootHash) -> String {
+    let number = area.number();
+    let VerifiedData { blocks, tree_block, salt } = data;
+    format!("1 {number} {number} {BLOCK_SIZE} {BLOCK_SIZE} {blocks} {tree_block} sha256 {root_hash} {salt}")
 }
 
 /// A device with a wrong root hash opens without an error and fails at the first read. Reading here gives the
-/// host a reason, instead of a file system that does not mount. The first block holds the superblock of every
-/// file system that a layer may have.
+/// host a reason, instead of a file system that does not mount.
 fn read_first_block(
     mapper: &DeviceMapper,
     device: &MappedDevice,

@@ -38,7 +38,9 @@ pub(super) fn root_filesystem(
         refuse(storage.shared, "storages.shared", "sharing is the guest's own decision")?;
         refuse(!storage.driver_options.is_empty(), "storages.driver_options", "no driver here has any")?;
         match storage.driver.as_str() {
-            "blk" if layer::is_layer(storage) => layers.push(layer::layer(storage)?),
+            driver if layer::is_disk_driver(driver) && layer::is_layer(storage) => {
+                layers.push(layer::layer(storage)?)
+            }
             "blk" => set_once(&mut scratch, scratch::disk_scratch(storage, id)?, "storages: scratch")?,
             "ephemeral" => {
                 set_once(&mut scratch, scratch::memory_scratch(storage, id)?, "storages: scratch")?
