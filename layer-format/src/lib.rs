@@ -1,8 +1,8 @@
 //! Container layers on disk: deterministic ext4 and dm-verity trees.
 //!
 //! A layer is a disk image: a file system, then a dm-verity superblock, then the hash tree. What a policy
-//! names is the root hash of that tree. [`verity`] and [`filesystem`] are what a guest needs to check an image; the feature
-//! `build` adds what makes one from an archive.
+//! names is the root hash of that tree. [`verity`] and [`filesystem`] are what a guest needs to check an image; the
+//! feature `build` adds what makes one from an archive.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "build")]
