@@ -7,6 +7,7 @@
 
 mod boot;
 mod decision;
+mod foundation;
 mod inventory;
 mod reply;
 mod request;

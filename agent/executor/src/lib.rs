@@ -10,7 +10,7 @@
 //! The functions block: a server calls them from a thread that may.
 //!
 //! What a mount or device needs to go away again is owned by one value ([`layers::Layer`],
-//! [`scratch::Scratch`], [`mounts::Overlay`]). Dropping it takes nothing down: that needs a permit too.
+//! [`scratch::Scratch`], [`mounts::Overlay`], [`volumes::Volume`]). Dropping it takes nothing down: that needs a permit too.
 
 #![deny(unsafe_code)]
 
@@ -31,3 +31,4 @@ pub mod stdio;
 mod sys;
 #[cfg(test)]
 mod test_bench;
+pub mod volumes;

@@ -6,7 +6,7 @@ mod mount_point;
 mod overlay;
 
 pub(crate) use detached_copy::detached_copy;
-pub(crate) use filesystem::{Filesystem, INERT};
+pub(crate) use filesystem::{Filesystem, INERT, descriptor_path};
 pub(crate) use mount_point::MountPoint;
 pub(crate) use overlay::CONTAINER_PLACES;
 

@@ -1,46 +1,41 @@
-//! Writable space of containers, which nobody outside the guest can read.
+//! Writable space of containers.
 //!
 //! In memory it is a tmpfs of bounded size: the CPU encrypts it. On a disk of the host's it is ext4 behind
-//! dm-crypt, under a key that is drawn for this mount, handed to the kernel and forgotten. There is no plain
-//! scratch to fall back to.
+//! dm-crypt, under a key that is drawn for this mount, handed to the kernel and forgotten. A disk without encryption is a
+//! backing of its own, which policy judges as what it is: nothing falls back to it.
 
+mod device_stack;
 mod encrypted_disk;
 mod ext4_format;
+mod plain_disk;
+mod space;
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use policy_engine::request::{ScratchBacking, ScratchMount, ScratchUnmount};
+use policy_engine::request::{ScratchMount, ScratchUnmount};
 use policy_engine::{Grant, GuestPath, Permit};
 use rustix::fs::{AtFlags, Mode, OFlags};
-use rustix::mount::MountAttrFlags;
 
-use crate::devices::BlockDevice;
-use crate::mounts::{CONTAINER_PLACES, Filesystem, MountPoint, MountPointError};
+use crate::mounts::{CONTAINER_PLACES, INERT, MountPoint, MountPointError};
 use crate::rollback::Rollback;
 
-use encrypted_disk::EncryptedDisk;
-
+pub use device_stack::DeviceStackError;
 pub use encrypted_disk::EncryptDiskError;
 pub use ext4_format::FormatError;
-
-/// Containers write through the overlay above, never here.
-const ATTRIBUTES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV
-    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
-    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+pub use plain_disk::{OpenDiskError, PlainDiskError};
+pub use space::SpaceError;
+pub(crate) use space::{Ground, Space};
 
 /// Why scratch is not mounted.
 #[derive(Debug, thiserror::Error)]
 pub enum ScratchMountError {
-    /// The encrypted disk could not be prepared.
-    #[error("cannot prepare the encrypted disk")]
-    EncryptedDisk(#[source] EncryptDiskError),
+    /// There is no file system for it.
+    #[error("cannot make the file system of the scratch")]
+    Space(#[source] SpaceError),
     /// The directory for it could not be made.
     #[error("cannot make the mount point of the scratch")]
     MountPoint(#[source] MountPointError),
-    /// The kernel does not mount the file system.
-    #[error("the kernel does not mount the scratch's file system")]
-    Filesystem(#[source] io::Error),
     /// The mount could not be attached to its directory.
     #[error("cannot attach the scratch's mount")]
     Attach(#[source] io::Error),
@@ -55,7 +50,7 @@ pub enum ScratchUnmountError {
     /// The mount stays.
     #[error("cannot unmount the scratch")]
     Unmount(#[source] io::Error),
-    /// The mount is gone, its dm-crypt device stays.
+    /// The mount is gone, its encrypted device stays.
     #[error("cannot remove the scratch's encrypted device")]
     RemoveDevice(#[source] io::Error),
 }
@@ -66,7 +61,7 @@ pub struct Scratch {
     grant: Grant<ScratchMount>,
     root: OwnedFd,
     point: MountPoint,
-    disk: Option<EncryptedDisk>,
+    ground: Ground,
 }
 
 impl Scratch {
@@ -74,6 +69,11 @@ impl Scratch {
     #[must_use]
     pub fn target(&self) -> &GuestPath {
         &self.grant.request().target
+    }
+
+    /// Its root directory. As long as a copy of it is open, the scratch does not unmount.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
     }
 
     /// Makes the two directories that an overlay writes to. They must not exist: two overlays over one pair
@@ -118,7 +118,7 @@ pub(crate) struct WriteDirectories {
 pub fn mount_scratch(permit: Permit<ScratchMount>) -> Result<Scratch, ScratchMountError> {
     let mut rollback = Rollback::default();
     match mount(permit.request(), &mut rollback) {
-        Ok((root, point, disk)) => Ok(Scratch { grant: permit.done(), root, point, disk }),
+        Ok((root, point, ground)) => Ok(Scratch { grant: permit.done(), root, point, ground }),
         Err(error) => {
             rollback.settle(permit);
             Err(error)
@@ -143,31 +143,15 @@ pub fn unmount_scratch(permit: Permit<ScratchUnmount>, scratch: Scratch) -> Resu
     }
 }
 
-type Mounted = (OwnedFd, MountPoint, Option<EncryptedDisk>);
+type Mounted = (OwnedFd, MountPoint, Ground);
 
 fn mount(request: &ScratchMount, rollback: &mut Rollback) -> Result<Mounted, ScratchMountError> {
-    let (filesystem, disk) = match &request.backing {
-        ScratchBacking::Memory { size_bytes } => (tmpfs(*size_bytes), None),
-        ScratchBacking::EncryptedDisk { source } => {
-            let disk = EncryptedDisk::create(source, rollback).map_err(ScratchMountError::EncryptedDisk)?;
-            (ext4(disk.content()), Some(disk))
-        }
-    };
+    let Space { root, ground } =
+        Space::make(&request.backing, INERT, rollback).map_err(ScratchMountError::Space)?;
     let directory = MountPoint::create(&request.target, &CONTAINER_PLACES, rollback)
         .map_err(ScratchMountError::MountPoint)?;
-    let root = filesystem.and_then(|fs| fs.mount(ATTRIBUTES)).map_err(ScratchMountError::Filesystem)?;
     let point = directory.attach(root.as_fd(), rollback).map_err(ScratchMountError::Attach)?;
-    Ok((root, point, disk))
-}
-
-/// The file system that was made on the disk a moment ago.
-fn ext4(content: &BlockDevice) -> io::Result<Filesystem> {
-    Filesystem::open("ext4")?.descriptor("source", content)
-}
-
-/// A size of 0 means "no limit" to tmpfs; it becomes the smallest one.
-fn tmpfs(size_bytes: u64) -> io::Result<Filesystem> {
-    Filesystem::open("tmpfs")?.option("size", &size_bytes.max(1).to_string())?.option("mode", "0700")
+    Ok((root, point, ground))
 }
 
 fn unmount(request: &ScratchUnmount, scratch: Scratch) -> Result<(), ScratchUnmountError> {
@@ -177,7 +161,7 @@ fn unmount(request: &ScratchUnmount, scratch: Scratch) -> Result<(), ScratchUnmo
     // An open root keeps the mount busy.
     drop(scratch.root);
     scratch.point.unmount().map_err(ScratchUnmountError::Unmount)?;
-    scratch.disk.map_or(Ok(()), |disk| disk.remove()).map_err(ScratchUnmountError::RemoveDevice)
+    scratch.ground.remove().map_err(ScratchUnmountError::RemoveDevice)
 }
 
 #[cfg(test)]

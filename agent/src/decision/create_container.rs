@@ -1,12 +1,12 @@
-//! From a plan to a container: layers, scratch, overlay, processes, each decided and then done.
+//! From a plan to a container: what it stands on, then its processes, each decided and then done.
 
 use executor::container::CreateOptions;
-use executor::{layers, mounts, scratch};
-use policy_engine::request::{CreateContainer, MountDevice, MountOverlay, ScratchMount};
+use policy_engine::request::CreateContainer;
 
 use super::control::log_unenforced;
 use super::{Guest, OperationError};
-use crate::inventory::{Foundation, ProcessKey, Resident};
+use crate::foundation::{Foundation, GuestKernel};
+use crate::inventory::{ProcessKey, Resident};
 use crate::request::ContainerPlan;
 
 impl Guest {
@@ -21,88 +21,45 @@ impl Guest {
         if self.inventory.containers.contains_key(&plan.container.container_id) {
             return Err(OperationError::Exists { what: "container" });
         }
-        let mut foundation = Foundation::default();
-        match self.build(plan, &mut foundation) {
-            Ok(()) => Ok(()),
+        let ContainerPlan { root, container } = plan;
+        let mut foundation = self.inventory.foundations.raise(&self.engine, root)?;
+        let id = container.container_id.clone();
+        match self.launch(container, &foundation) {
+            Ok(container) => {
+                self.inventory.foundations.leave_volumes(&mut foundation);
+                let init = ProcessKey { container_id: id.clone(), exec_id: None };
+                self.inventory.processes.insert(init, container.init().clone());
+                self.inventory.containers.insert(id, Resident { foundation, container });
+                Ok(())
+            }
             Err(error) => {
                 // The first error is what the host learns; what could not be undone is kept as a remnant.
-                let _undone = self.dismantle(foundation);
+                let _undone = self.inventory.foundations.lower(&self.engine, foundation);
                 Err(error)
             }
         }
     }
 
-    fn build(&mut self, plan: ContainerPlan, foundation: &mut Foundation) -> Result<(), OperationError> {
-        let ContainerPlan { layers, scratch, overlay, container } = plan;
-        for layer in layers {
-            let target = layer.target.clone();
-            self.mount_layer(layer)?;
-            self.inventory.layers.acquire(&target);
-            foundation.layers.push(target);
-        }
-        if let Some(request) = scratch {
-            let target = request.target.clone();
-            foundation.scratch = Some((target, self.mount_scratch(request)?));
-        }
-        let target = overlay.target.clone();
-        foundation.overlay = Some((target, self.mount_overlay(overlay, foundation)?));
-        self.launch(container, foundation)
-    }
-
-    fn mount_layer(&mut self, request: MountDevice) -> Result<(), OperationError> {
-        if self.inventory.layers.is_mounted(&request)? {
-            return Ok(());
-        }
-        let (target, root_hash) = (request.target.clone(), request.root_hash);
-        let permit = self.engine.decide(request)?;
-        let layer = layers::mount_device(permit)
-            .map_err(|source| OperationError::MountDevice { target: target.path().to_string(), source })?;
-        self.inventory.layers.insert(target, root_hash, layer);
-        Ok(())
-    }
-
-    fn mount_scratch(&mut self, request: ScratchMount) -> Result<scratch::Scratch, OperationError> {
-        let permit = self.engine.decide(request)?;
-        scratch::mount_scratch(permit).map_err(OperationError::ScratchMount)
-    }
-
-    fn mount_overlay(
-        &mut self,
-        request: MountOverlay,
-        foundation: &Foundation,
-    ) -> Result<mounts::Overlay, OperationError> {
-        let permit = self.engine.decide(request)?;
-        let named = &permit.request().layers;
-        let mounted: Vec<_> = named.iter().filter_map(|target| self.inventory.layers.get(target)).collect();
-        let scratch = foundation.scratch.as_ref().map(|(_, scratch)| scratch);
-        mounts::mount_overlay(permit, &mounted, scratch, Some(&self.security_context))
-            .map_err(OperationError::MountOverlay)
-    }
-
     fn launch(
-        &mut self,
+        &self,
         mut request: CreateContainer,
-        foundation: &mut Foundation,
-    ) -> Result<(), OperationError> {
-        let Some((_, overlay)) = &foundation.overlay else {
-            return Err(OperationError::State { needed: "a container needs a root file system" });
-        };
-        self.name_users(&mut request.process.user, overlay)?;
-        let container_id = request.container_id.clone();
+        foundation: &Foundation<GuestKernel>,
+    ) -> Result<executor::container::Container, OperationError> {
+        let root = foundation
+            .root()
+            .ok_or(OperationError::State { needed: "a container needs a root file system" })?;
+        self.name_users(&mut request.process.user, root)?;
         let permit = self.engine.decide(request)?;
         // Where ACI's workloads look for the directory that every container has.
-        let context = format!("UVM_SECURITY_CONTEXT_DIR=/{}", self.security_context.directory_name());
-        let options = CreateOptions { extra_env: vec![context], ..CreateOptions::default() };
-        let container = executor::container::create(&self.launcher, permit, overlay.root(), &options)
+        let context = format!("UVM_SECURITY_CONTEXT_DIR=/{}", self.security_context_name);
+        let options = CreateOptions {
+            extra_env: vec![context],
+            bind_source_directories: self.inventory.foundations.volume_paths(),
+            ..CreateOptions::default()
+        };
+        let container = executor::container::create(&self.launcher, permit, root.root(), &options)
             .map_err(OperationError::Create)?;
         log_unenforced(&container, container.unenforced_limits());
-        let Foundation { layers, scratch, overlay } = std::mem::take(foundation);
-        let Some(overlay) = overlay else {
-            return Err(OperationError::State { needed: "a container needs a root file system" });
-        };
-        let init = ProcessKey { container_id: container_id.clone(), exec_id: None };
-        self.inventory.processes.insert(init, container.init().clone());
-        self.inventory.containers.insert(container_id, Resident { layers, scratch, overlay, container });
-        Ok(())
+        Ok(container)
     }
 }

@@ -12,10 +12,10 @@ mod remove_container;
 mod worker;
 
 use executor::container as containers;
-use executor::{layers, mounts, observe, scratch};
+use executor::{layers, mounts, observe, scratch, volumes};
 use policy_engine::Refusal;
 
-use crate::inventory::LayerConflict;
+use crate::inventory::{LayerConflict, VolumeConflict};
 
 pub(crate) use control::{OomEvents, OomReceiver};
 pub(crate) use guest::Guest;
@@ -39,6 +39,9 @@ pub(crate) enum OperationError {
     /// A mount point is in use for another layer.
     #[error(transparent)]
     LayerConflict(#[from] LayerConflict),
+    /// A volume cannot be made beside those that there are.
+    #[error(transparent)]
+    VolumeConflict(#[from] VolumeConflict),
     #[error("cannot mount layer {target}")]
     MountDevice {
         target: String,
@@ -55,6 +58,10 @@ pub(crate) enum OperationError {
     MountOverlay(#[source] mounts::MountOverlayError),
     #[error("cannot take the root file system apart")]
     UnmountOverlay(#[source] mounts::UnmountOverlayError),
+    #[error("cannot make a volume")]
+    MountVolume(#[source] volumes::MountVolumeError),
+    #[error("cannot take a volume down")]
+    UnmountVolume(#[source] volumes::UnmountVolumeError),
     #[error("cannot read the container's users")]
     Users(#[source] observe::ReadUsersError),
     #[error("cannot create the container")]

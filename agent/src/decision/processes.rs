@@ -31,7 +31,8 @@ impl Guest {
         if self.inventory.processes.count(&request.container_id) > EXECS_MAX {
             return Err(OperationError::State { needed: "too many processes were not waited for" });
         }
-        self.name_users(&mut request.process.user, &resident.overlay.1)?;
+        let root = resident.foundation.root().ok_or(OperationError::NotFound { what: "container" })?;
+        self.name_users(&mut request.process.user, root)?;
         let permit = self.engine.decide(request)?;
         let process = resident.container.exec(&self.launcher, permit).map_err(OperationError::Exec)?;
         self.inventory.processes.insert(key, process);

@@ -62,7 +62,9 @@ fn operation_code(error: &OperationError) -> Code {
         // Kata's shims tell a process that is gone from a container that never was by these two.
         OperationError::NotFound { what: "container" } => Code::INVALID_ARGUMENT,
         OperationError::NotFound { .. } => Code::NOT_FOUND,
-        OperationError::Exists { .. } | OperationError::LayerConflict(_) => Code::ALREADY_EXISTS,
+        OperationError::Exists { .. }
+        | OperationError::LayerConflict(_)
+        | OperationError::VolumeConflict(_) => Code::ALREADY_EXISTS,
         OperationError::State { .. }
         | OperationError::Start(StartContainerError::Started)
         | OperationError::Exec(ExecError::NotRunning | ExecError::Paused)
@@ -77,6 +79,8 @@ fn operation_code(error: &OperationError) -> Code {
         | OperationError::ScratchUnmount(_)
         | OperationError::MountOverlay(_)
         | OperationError::UnmountOverlay(_)
+        | OperationError::MountVolume(_)
+        | OperationError::UnmountVolume(_)
         | OperationError::Users(_)
         | OperationError::Create(_)
         | OperationError::Start(StartContainerError::Execute(_))
@@ -122,7 +126,7 @@ mod tests {
     fn a_chain_says_each_cause_once_and_ends() {
         let failure = Failure::from(OperationError::NotFound { what: "process" });
         assert_eq!(chain(&failure), "there is no such process");
-        let long = RequestError::Driver { driver: "ü".repeat(4000) };
+        let long = RequestError::Driver { driver: "ü".repeat(4000), reason: "it is not known" };
         assert!(chain(&long).len() <= MESSAGE_MAX_BYTES);
     }
 

@@ -1,9 +1,7 @@
 //! Containers.
 
 use policy_engine::request::linux::{IdMappings, LinuxSettings};
-use policy_engine::request::{
-    ContainerKind, ContainerMount, CreateContainer, Hostname, MountDevice, MountOverlay, ScratchMount,
-};
+use policy_engine::request::{ContainerKind, ContainerMount, CreateContainer, Hostname};
 use policy_engine::{ContainerId, GuestPath};
 use proto::kata::agent::CreateContainerRequest;
 use proto::kata::oci;
@@ -20,13 +18,9 @@ const CONTAINER_TYPE_KEYS: [&str; 2] =
 /// What one `CreateContainer` of Kata's stands for: each part is decided and done in this order.
 #[derive(Debug)]
 pub(crate) struct ContainerPlan {
-    /// Layers to mount, base first.
-    pub(crate) layers: Vec<MountDevice>,
-    /// Scratch to mount.
-    pub(crate) scratch: Option<ScratchMount>,
-    /// The overlay over them.
-    pub(crate) overlay: MountOverlay,
-    /// The container on the overlay. The names of its users are not known before that is mounted.
+    /// What it stands on.
+    pub(crate) root: RootFilesystem,
+    /// The container on that. The names of its users are not known before it is mounted.
     pub(crate) container: CreateContainer,
 }
 
@@ -45,10 +39,10 @@ impl TryFrom<&CreateContainerRequest> for ContainerPlan {
         refuse(message.sandbox_pidns, "sandbox_pidns", "each container has its own process namespace")?;
         refuse_stdio_ports(message.stdin_port, message.stdout_port, message.stderr_port)?;
         refuse_string_user(message.string_user.as_ref())?;
-        let RootFilesystem { layers, scratch, overlay } = root_filesystem(&message.storages, &id)?;
+        let root = root_filesystem(&message.storages, &id)?;
         let spec = message.OCI.as_ref().ok_or(RequestError::Missing { field: "OCI" })?;
-        let container = create_container(id, spec, &overlay.target)?;
-        Ok(Self { layers, scratch, overlay, container })
+        let container = create_container(id, spec, &root.overlay.target)?;
+        Ok(Self { root, container })
     }
 }
 

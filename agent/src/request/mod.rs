@@ -19,7 +19,8 @@ use proto::kata::agent;
 pub(crate) use control::{pause, resume, update};
 pub(crate) use create_container::ContainerPlan;
 pub(crate) use process::{exec, terminal_size};
-pub(crate) use sandbox::create_sandbox;
+pub(crate) use sandbox::SandboxPlan;
+pub(crate) use storage::{RootFilesystem, VolumePlan};
 
 /// Why a message is not a request.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +49,8 @@ pub(crate) enum RequestError {
     #[error("{field} is set, which this guest refuses: {reason}")]
     Refused { field: &'static str, reason: &'static str },
     /// A storage driver that the guest does not have.
-    #[error("storage driver {driver:?} is not offered by this guest")]
-    Driver { driver: String },
+    #[error("storage driver {driver:?} is not offered by this guest: {reason}")]
+    Driver { driver: String, reason: &'static str },
     /// A storage option that the guest does not know.
     #[error("storage option {option:?} is not known for {driver}")]
     Option { driver: &'static str, option: String },

@@ -105,11 +105,12 @@ fn refused_spec(change: impl FnOnce(&mut Spec)) -> RequestError {
 #[test]
 fn a_container_is_layers_scratch_overlay_and_a_process() {
     let plan = ContainerPlan::try_from(&message()).unwrap();
-    assert_eq!(plan.layers.len(), 2);
-    assert_eq!(plan.layers[0].source, BlockSource::PciPath(vec![1]));
-    assert_eq!(plan.layers[0].root_hash.to_string(), HASH);
-    assert_eq!(plan.scratch.unwrap().backing, ScratchBacking::Memory { size_bytes: 1 << 20 });
-    let lower: Vec<_> = plan.overlay.layers.iter().map(|layer| layer.path().as_str().to_owned()).collect();
+    assert_eq!(plan.root.layers.len(), 2);
+    assert_eq!(plan.root.layers[0].source, BlockSource::PciPath(vec![1]));
+    assert_eq!(plan.root.layers[0].root_hash.to_string(), HASH);
+    assert_eq!(plan.root.scratch.unwrap().backing, ScratchBacking::Memory { size_bytes: 1 << 20 });
+    let lower: Vec<_> =
+        plan.root.overlay.layers.iter().map(|layer| layer.path().as_str().to_owned()).collect();
     assert_eq!(lower, ["/run/mounts/scsi/m2", "/run/mounts/scsi/m1"]);
     assert_eq!(plan.container.kind, ContainerKind::Workload);
     assert!(!plan.container.allow_stdio_access, "stdio is granted by policy, not asked for");
@@ -131,9 +132,11 @@ fn ids_are_single_path_components() {
 
 #[test]
 fn unknown_storage_drivers_are_refused_by_name() {
-    for driver in ["", "virtio-fs", "image_guest_pull", "erofs.multi-layer", "watchable-bind", "local"] {
+    for driver in
+        ["", "virtio-fs", "9p", "image_guest_pull", "watchable-bind", "bind", "local", "blk-ccw", "vfio-pci"]
+    {
         let error = refused(|message| message.storages[0].driver = driver.to_owned());
-        assert!(matches!(&error, RequestError::Driver { driver: named } if named == driver), "{error:?}");
+        assert!(matches!(&error, RequestError::Driver { driver: named, .. } if named == driver), "{error:?}");
     }
     let long = refused(|message| message.storages[0].driver = "x\n".repeat(1000));
     assert!(long.to_string().len() < 200 && !long.to_string().contains('\n'), "{long}");
@@ -173,9 +176,9 @@ fn a_layer_is_read_only_and_behind_dm_verity() {
         let error = refused(|message| message.storages[0].options.push(extra.to_owned()));
         assert!(matches!(error, RequestError::Option { driver: "a layer", .. }), "{extra}: {error:?}");
     }
-    // Plaintext disks, readable or writable, are neither layers nor scratch.
+    // A plaintext disk is scratch at the most, and only where scratch is.
     let error = refused(|message| message.storages[0].options = strings(&["rw"]));
-    assert!(matches!(error, RequestError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, RequestError::Value { field: "storages.mount_point", .. }), "{error:?}");
 }
 
 #[test]
@@ -323,11 +326,11 @@ fn a_container_type_is_said_once() {
 fn a_sandbox_is_a_name_and_nothing_that_runs() {
     let good =
         CreateSandboxRequest { sandbox_id: "sb".into(), hostname: "pod-1".into(), ..Default::default() };
-    assert_eq!(create_sandbox(&good).unwrap().sandbox_id.as_str(), "sb");
+    assert_eq!(SandboxPlan::try_from(&good).unwrap().sandbox.sandbox_id.as_str(), "sb");
     let bad = |change: fn(&mut CreateSandboxRequest)| {
         let mut message = good.clone();
         change(&mut message);
-        create_sandbox(&message).expect_err("the change makes it no request")
+        SandboxPlan::try_from(&message).expect_err("the change makes it no request")
     };
     bad(|message| message.kernel_modules.push(KernelModule::default()));
     bad(|message| message.guest_hook_path = "/hooks".into());

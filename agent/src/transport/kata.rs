@@ -18,7 +18,7 @@ use ttrpc::r#async::TtrpcContext;
 use crate::decision::{Guest, OomReceiver, OperationError, Worker};
 use crate::inventory::{ProcessKey, Processes};
 use crate::reply::{self, Failure};
-use crate::request::{self, ContainerPlan, RequestError};
+use crate::request::{self, ContainerPlan, RequestError, SandboxPlan};
 
 /// Takes the grant to switch the guest off, once the host took the sandbox down.
 pub(crate) type Shutdown = mpsc::Sender<Grant<DestroySandbox>>;
@@ -123,7 +123,7 @@ macro_rules! container_change {
 #[async_trait::async_trait]
 impl agent_ttrpc::AgentService for KataService {
     async fn create_sandbox(&self, _: &TtrpcContext, message: CreateSandboxRequest) -> ttrpc::Result<Empty> {
-        let request = request::create_sandbox(&message).map_err(Failure::from)?;
+        let request = SandboxPlan::try_from(&message).map_err(Failure::from)?;
         self.change(move |guest| guest.create_sandbox(request)).await?;
         Ok(Empty::new())
     }

@@ -52,8 +52,10 @@ impl Interpreter {
         let denied = |reason: String| Denial::new(point, vec![reason]);
         let request = question.input();
         let input = self.input(&request);
-        let answer =
-            self.points.ask(&mut self.rego, point, input).map_err(|error| denied(error.to_string()))?;
+        let answer = self
+            .points
+            .ask(&mut self.rego, point, input, question.has_default())
+            .map_err(|error| denied(error.to_string()))?;
         if !outcome::is_allowed(&answer) {
             return Err(self.denial(point, question));
         }

@@ -59,7 +59,7 @@ impl NativeFirst {
         if !self.native.has_rule(name) {
             match self.native.point(name) {
                 Some((about, false)) if about.use_framework => {}
-                Some((about, false)) => {
+                Some((about, false)) if question.has_default() => {
                     let answer = Value::from(about.default_results.clone());
                     return self.by_default(point, question, &answer);
                 }

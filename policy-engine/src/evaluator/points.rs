@@ -66,12 +66,14 @@ impl Points {
         Ok(Self(points))
     }
 
-    /// The answer to a question; an allow only if it says so itself.
+    /// The answer to a question; an allow only if it says so itself. Without a rule of the policy's own there is none
+    /// unless it `has_default`.
     pub(super) fn ask(
         &self,
         rego: &mut Rego,
         point: EnforcementPoint,
         input: Value,
+        has_default: bool,
     ) -> Result<Value, EvaluationError> {
         let name = point.name();
         let no_rule = || EvaluationError::NoRule { rule: format!("data.policy.{name}") };
@@ -81,7 +83,7 @@ impl Points {
             Err(EvaluationError::NoRule { .. }) if !available && *use_framework => {
                 rego.evaluate(&format!("data.framework.{name}"), input, DECISION_TIME_MAX)
             }
-            Err(EvaluationError::NoRule { .. }) if !available => Ok(default.clone()),
+            Err(EvaluationError::NoRule { .. }) if !available && has_default => Ok(default.clone()),
             answer => answer,
         }
     }

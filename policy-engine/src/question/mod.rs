@@ -93,6 +93,13 @@ questions! {
 }
 
 impl Question<'_> {
+    /// Whether a policy that is older than the question may leave the answer to the API's default.
+    ///
+    /// Attack: of a plaintext disk as scratch the default says yes.
+    pub(crate) fn has_default(&self) -> bool {
+        !matches!(self, Self::ScratchMount(ScratchMount { encrypted: false, .. }))
+    }
+
     /// The input document, without the state.
     pub(crate) fn input(&self) -> Json {
         // Texts, numbers, booleans, lists and records of them: nothing of it can fail.

@@ -13,6 +13,7 @@ mod resources;
 mod sandbox;
 mod scratch;
 mod sealed_layer;
+mod volume;
 
 pub use container::{
     ContainerKind, ContainerMount, CreateContainer, HUGE_PAGES_DIRECTORY, SANDBOX_MOUNTS_DIRECTORY,
@@ -38,6 +39,9 @@ pub use resources::{
 pub use sandbox::{CreateSandbox, DestroySandbox, Hostname, ParseHostnameError};
 pub use scratch::{ScratchBacking, ScratchMount, ScratchUnmount};
 pub use sealed_layer::MountSealedLayer;
+pub use volume::{
+    MountVolume, ParseVolumeTargetError, UnmountVolume, VolumeBacking, VolumeMode, VolumeTarget,
+};
 
 use private::Judged;
 

@@ -17,6 +17,22 @@ pub enum ScratchBacking {
         /// The disk.
         source: BlockSource,
     },
+    /// A disk of the host's as it is: the host reads what containers write, and can change it.
+    PlainDisk {
+        /// The disk.
+        source: BlockSource,
+    },
+}
+
+impl ScratchBacking {
+    /// Whether only the guest can read what is written to it.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Memory { .. } | Self::EncryptedDisk { .. } => true,
+            Self::PlainDisk { .. } => false,
+        }
+    }
 }
 
 /// Prepares and mounts scratch.
@@ -34,8 +50,8 @@ impl Request for ScratchMount {
 
 impl Judged for ScratchMount {
     fn question(&self) -> Question<'_> {
-        // Guest memory is encrypted by the CPU and a disk by dm-crypt: there is no plaintext scratch.
-        Question::ScratchMount(question::ScratchMount { target: self.target.as_str(), encrypted: true })
+        let encrypted = self.backing.is_encrypted();
+        Question::ScratchMount(question::ScratchMount { target: self.target.as_str(), encrypted })
     }
 }
 

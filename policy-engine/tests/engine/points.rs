@@ -7,8 +7,9 @@ use crate::fixture::{
 use policy_engine::request::linux::{IdMappings, SeccompAction, SeccompProfile};
 use policy_engine::request::{
     ContainerMount, CreateContainer, CreateSandbox, DestroySandbox, ExecInContainer, GetProperties,
-    MountOverlay, MountSealedLayer, PauseContainer, Resources, ResumeContainer, ScratchBacking, ScratchMount,
-    ScratchUnmount, ShutdownContainer, UnmountDevice, UnmountOverlay, UpdateContainer,
+    MountOverlay, MountSealedLayer, MountVolume, PauseContainer, Resources, ResumeContainer, ScratchBacking,
+    ScratchMount, ScratchUnmount, ShutdownContainer, UnmountDevice, UnmountOverlay, UnmountVolume,
+    UpdateContainer, VolumeBacking, VolumeMode,
 };
 use policy_engine::{Engine, Refusal};
 
@@ -254,6 +255,48 @@ fn scratch() {
     assert_eq!(denied(&engine, mount()), ["scratch already mounted at path"]);
     does(&engine, unmount());
     assert_eq!(denied(&engine, unmount()), ["no scratch at path to unmount"]);
+}
+
+#[test]
+fn scratch_that_the_host_can_read_is_the_policys_choice() {
+    let mount = |encrypted| {
+        let source = "/dev/vdb".parse().unwrap();
+        let backing = match encrypted {
+            true => ScratchBacking::EncryptedDisk { source },
+            false => ScratchBacking::PlainDisk { source },
+        };
+        ScratchMount { target: path("/run/scratch/web"), backing }
+    };
+    assert_eq!(denied(&engine(), mount(false)), ["unencrypted scratch not allowed"]);
+    does(&engine(), mount(true));
+    let right = |granted| format!("allow_unencrypted_scratch := {granted}");
+    let allowing = POLICY.replace(&right(false), &right(true));
+    does(&Engine::load(allowing.as_bytes()).unwrap(), mount(false));
+    // An older policy does not know the question, and that is no yes.
+    for rule in ["", "import rego.v1\n"] {
+        let older = format!("package policy\n{rule}api_version := \"0.9.0\"\n");
+        let older = Engine::load(older.as_bytes()).unwrap();
+        assert_eq!(denied(&older, mount(false)), ["the policy has no rule `data.policy.scratch_mount`"]);
+        does(&older, mount(true));
+    }
+}
+
+#[test]
+fn volumes_are_judged_as_scratch() {
+    let volume = |encrypted| MountVolume {
+        target: "/run/gcs/sandboxMounts/data".parse().unwrap(),
+        backing: VolumeBacking::Directory { scratch: path("/run/scratch/pod"), encrypted },
+        mode: VolumeMode::OPEN,
+        group: None,
+        nosuid: false,
+        noexec: false,
+    };
+    let engine = engine();
+    assert_eq!(denied(&engine, volume(false)), ["unencrypted scratch not allowed"]);
+    does(&engine, volume(true));
+    assert_eq!(denied(&engine, volume(true)), ["scratch already mounted at path"]);
+    does(&engine, UnmountVolume { target: volume(true).target });
+    does(&engine, volume(true));
 }
 
 #[test]

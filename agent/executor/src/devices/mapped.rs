@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Access, BlockDevice, DeviceNumber, OpenDeviceError};
 use crate::retry::release;
 use crate::rollback::Rollback;
-use crate::sys::device_mapper::{DeviceMapper, Target};
+use crate::sys::device_mapper::{DeviceMapper, Table, Target};
 
 /// Why there is no mapped device.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,11 @@ impl MappedDevice {
     /// What the target says of itself.
     pub(crate) fn status(&self, mapper: &DeviceMapper) -> io::Result<String> {
         mapper.status(&self.name)
+    }
+
+    /// The table that is in force, by the kernel's account.
+    pub(crate) fn table(&self, mapper: &DeviceMapper) -> io::Result<Table> {
+        mapper.table(&self.name)
     }
 
     /// Removes the device.

@@ -10,15 +10,17 @@ use std::io;
 use policy_engine::request::BlockSource;
 use zeroize::Zeroizing;
 
+use super::device_stack::{CIPHER, DeviceStack, DeviceStackError, TAG_SIZE};
 use super::ext4_format::{self, BLOCK_SIZE, FormatError};
-use crate::devices::{self, Access, BlockDevice, MapDeviceError, MappedDevice, OpenDeviceError};
+use super::plain_disk::{OpenDiskError, discard, open_unused};
+use crate::devices::{self, Access, BlockDevice, MapDeviceError, MappedDevice};
 use crate::rollback::Rollback;
 use crate::sys::device_mapper::{DeviceMapper, Target};
 
 /// Two AES-256 keys for XTS, then the key of HMAC-SHA-256.
 const KEY_SIZE: usize = 96;
-/// What dm-integrity keeps for each block: 16 bytes of vector, 32 of HMAC.
-const TAG_SIZE: usize = 48;
+/// Room for the parameters of dm-crypt, in bytes.
+const PARAMETERS_SIZE: usize = 512;
 /// Length of the device that only serves to let dm-integrity lay out the disk, in sectors of 512 bytes.
 const LAYOUT_SECTORS: u64 = 8;
 const SECTOR_SIZE: u64 = 512;
@@ -28,7 +30,7 @@ const SECTOR_SIZE: u64 = 512;
 pub enum EncryptDiskError {
     /// The disk does not open for writing.
     #[error("cannot open the disk")]
-    Open(#[source] OpenDeviceError),
+    Open(#[source] OpenDiskError),
     /// Without a device mapper nothing is written to the disk.
     #[error("the kernel has no device mapper")]
     NoDeviceMapper,
@@ -47,6 +49,9 @@ pub enum EncryptDiskError {
     /// The dm-crypt device could not be made.
     #[error("cannot make the encrypted device")]
     Crypt(#[source] MapDeviceError),
+    /// The kernel does something else than encrypting what is written.
+    #[error("the devices on the disk do not encrypt")]
+    Stack(#[source] DeviceStackError),
     /// The file system could not be written.
     #[error("cannot make a file system on the encrypted device")]
     Format(#[source] FormatError),
@@ -54,7 +59,8 @@ pub enum EncryptDiskError {
 
 /// A disk on which only this guest, in this life, can read anything.
 #[derive(Debug)]
-pub(super) struct EncryptedDisk {
+pub(crate) struct EncryptedDisk {
+    disk: BlockDevice,
     integrity: MappedDevice,
     crypt: MappedDevice,
     content: BlockDevice,
@@ -65,12 +71,16 @@ impl EncryptedDisk {
     pub(super) fn create(source: &BlockSource, rollback: &mut Rollback) -> Result<Self, EncryptDiskError> {
         let mapper = devices::mapper().map_err(EncryptDiskError::Integrity)?;
         let mapper = mapper.ok_or(EncryptDiskError::NoDeviceMapper)?;
-        let disk = BlockDevice::open(source, Access::ReadWrite).map_err(EncryptDiskError::Open)?;
+        let disk = open_unused(source).map_err(EncryptDiskError::Open)?;
         let (integrity, sectors) = create_integrity(&mapper, &disk, rollback)?;
-        let crypt = create_crypt(&mapper, &integrity, sectors, rollback)?;
+        let key = draw_key().map_err(EncryptDiskError::Key)?;
+        let crypt = create_crypt(&mapper, &integrity, &key, sectors, rollback)?;
+        let stack =
+            DeviceStack { crypt: &crypt, integrity: &integrity, disk: disk.number(), sectors, key: &key };
+        stack.check(&mapper).map_err(EncryptDiskError::Stack)?;
         let content = crypt.open(Access::ReadWrite).map_err(EncryptDiskError::Crypt)?;
         ext4_format::format(content.file(), content.size_bytes()).map_err(EncryptDiskError::Format)?;
-        Ok(Self { integrity, crypt, content })
+        Ok(Self { disk, integrity, crypt, content })
     }
 
     /// The decrypted device.
@@ -78,11 +88,13 @@ impl EncryptedDisk {
         &self.content
     }
 
-    /// Removes the devices, and with them the key.
+    /// Removes the devices, and with them the key: what is on the disk is noise from then on. Its blocks are given back.
     pub(super) fn remove(self) -> io::Result<()> {
         drop(self.content);
         self.crypt.remove()?;
-        self.integrity.remove()
+        self.integrity.remove()?;
+        discard(&self.disk);
+        Ok(())
     }
 }
 
@@ -117,25 +129,37 @@ fn provided_sectors(status: &str) -> Option<u64> {
 fn create_crypt(
     mapper: &DeviceMapper,
     integrity: &MappedDevice,
+    key: &str,
     sectors: u64,
     rollback: &mut Rollback,
 ) -> Result<MappedDevice, EncryptDiskError> {
-    let mut key = Zeroizing::new([0; KEY_SIZE]);
-    getrandom::fill(key.as_mut_slice()).map_err(EncryptDiskError::Key)?;
-    let parameters = crypt_parameters(&key, &integrity.number().to_string());
+    let parameters = crypt_parameters(key, &integrity.number().to_string());
     let target = Target { kind: "crypt", sectors, parameters: &parameters, read_only: false };
     MappedDevice::create(mapper, &target, rollback).map_err(EncryptDiskError::Crypt)
 }
 
-fn crypt_parameters(key: &[u8; KEY_SIZE], device: &str) -> Zeroizing<String> {
+/// A key in hexadecimal digits, as tables have it. It is wiped when it is dropped.
+fn draw_key() -> Result<Zeroizing<String>, getrandom::Error> {
+    let mut key = Zeroizing::new([0; KEY_SIZE]);
+    getrandom::fill(key.as_mut_slice())?;
+    Ok(hexadecimal(&key))
+}
+
+fn hexadecimal(key: &[u8; KEY_SIZE]) -> Zeroizing<String> {
     // Reserved at once: a string that grew would leave pieces of the key behind.
-    let mut text = Zeroizing::new(String::with_capacity(512));
-    text.push_str("capi:authenc(hmac(sha256),xts(aes))-random ");
+    let mut text = Zeroizing::new(String::with_capacity(KEY_SIZE * 2));
     for byte in key {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
+        for digit in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
     }
-    let _ = write!(text, " 0 {device} 0 2 integrity:{TAG_SIZE}:aead sector_size:{BLOCK_SIZE}");
+    text
+}
+
+fn crypt_parameters(key: &str, device: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(PARAMETERS_SIZE));
+    // Writing to a string does not fail.
+    let _ = write!(text, "{CIPHER} {key} 0 {device} 0 2 integrity:{TAG_SIZE}:aead sector_size:{BLOCK_SIZE}");
     text
 }
 
@@ -145,13 +169,13 @@ mod tests {
 
     #[test]
     fn the_table_has_the_form_that_dm_crypt_wants() {
-        let text = crypt_parameters(&[0xa5; KEY_SIZE], "252:3");
+        let text = crypt_parameters(&hexadecimal(&[0xa5; KEY_SIZE]), "252:3");
         let key = "a5".repeat(96);
         let expected = format!(
             "capi:authenc(hmac(sha256),xts(aes))-random {key} 0 252:3 0 2 integrity:48:aead sector_size:4096"
         );
         assert_eq!(*text, expected);
-        assert!(text.capacity() == 512, "the text was moved while it grew");
+        assert!(text.capacity() == PARAMETERS_SIZE, "the text was moved while it grew");
     }
 
     #[test]

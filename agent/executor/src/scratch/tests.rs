@@ -1,10 +1,11 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use policy_engine::request::BlockSource;
+use policy_engine::request::{BlockSource, ScratchBacking};
 
 use super::*;
+use crate::devices::BlockDevice;
 use crate::test_bench::{Disk, memory_scratch, path, permissive_engine, with_private_mounts};
 
 const SCRATCH: &str = "/run/gcs/c/c1/scratch";
@@ -47,7 +48,7 @@ fn a_disk_that_cannot_be_encrypted_is_never_mounted() {
             let backing = ScratchBacking::EncryptedDisk { source };
             let request = ScratchMount { backing, ..memory_scratch(SCRATCH) };
             let error = mount_scratch(engine.decide(request).unwrap()).unwrap_err();
-            assert!(matches!(error, ScratchMountError::EncryptedDisk(_)), "{error:?}");
+            assert!(matches!(error, ScratchMountError::Space(SpaceError::EncryptedDisk(_))), "{error:?}");
             assert!(!Path::new(SCRATCH).exists());
             assert!(!engine.is_poisoned());
         }
@@ -76,10 +77,58 @@ fn the_kernel_mounts_what_was_formatted() {
         ext4_format::format(file.as_file(), 300 << 20).unwrap();
         let device = crate::sys::loop_device::attach_read_only(file.as_file(), 4096).unwrap();
         let device = BlockDevice::from_file(device).unwrap();
-        let root = ext4(&device).unwrap().flag("ro").unwrap().mount(ATTRIBUTES).unwrap();
+        let root = space::ext4(&device).unwrap().flag("ro").unwrap().mount(INERT).unwrap();
         let mut rollback = Rollback::default();
         let point = MountPoint::create(&path(SCRATCH), &CONTAINER_PLACES, &mut rollback).unwrap();
         point.attach(root.as_fd(), &mut rollback).unwrap();
         assert!(Path::new(SCRATCH).join("lost+found").is_dir());
+    });
+}
+
+/// A loop device that can be written to. One that was made read-only once stays so, whatever is attached to it later.
+fn writable_device(image: &fs::File) -> fs::File {
+    let mut read_only = Vec::new();
+    loop {
+        let device = crate::sys::loop_device::attach_writable(image, 4096).unwrap();
+        match device.write_all_at(&[0; 4096], 0) {
+            Ok(()) => return device,
+            Err(_) => read_only.push(device),
+        }
+        assert!(read_only.len() < 64, "every loop device is read-only");
+    }
+}
+
+#[test]
+fn a_plain_disk_is_formatted_anew_and_not_one_that_is_in_use() {
+    with_private_mounts(|| {
+        let engine = permissive_engine();
+        let image = tempfile::NamedTempFile::new_in("/tmp").unwrap();
+        image.as_file().set_len(64 << 20).unwrap();
+        let device = writable_device(image.as_file());
+        let number = rustix::fs::fstat(&device).unwrap().st_rdev;
+        let source = BlockSource::Node(format!("loop{}", rustix::fs::minor(number)));
+        let request = |target: &str| ScratchMount {
+            target: path(target),
+            backing: ScratchBacking::PlainDisk { source: source.clone() },
+        };
+        let scratch = mount_scratch(engine.decide(request(SCRATCH)).unwrap()).unwrap();
+        fs::write(Path::new(SCRATCH).join("file"), "written").unwrap();
+        let error = mount_scratch(engine.decide(request("/run/gcs/c/c2")).unwrap()).unwrap_err();
+        let in_use = PlainDiskError::Open(OpenDiskError::InUse(io::Error::from_raw_os_error(16)));
+        assert_eq!(
+            format!("{error:?}"),
+            format!("{:?}", ScratchMountError::Space(SpaceError::PlainDisk(in_use)))
+        );
+        let permit = engine.decide(ScratchUnmount { target: path(SCRATCH) }).unwrap();
+        unmount_scratch(permit, scratch).unwrap();
+        let scratch = mount_scratch(engine.decide(request(SCRATCH)).unwrap()).unwrap();
+        assert!(!Path::new(SCRATCH).join("file").exists());
+        let permit = engine.decide(ScratchUnmount { target: path(SCRATCH) }).unwrap();
+        unmount_scratch(permit, scratch).unwrap();
+        assert!(
+            fs::read(image.path()).unwrap().iter().all(|byte| *byte == 0),
+            "its blocks are not given back"
+        );
+        assert!(!engine.is_poisoned());
     });
 }

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{Direction, Ioctl, IoctlOutput, Opcode, ioctl, opcode};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Bytes of `struct dm_ioctl`.
 const HEADER_SIZE: usize = 312;
@@ -27,6 +27,10 @@ const PARAMETERS_MAX: usize = BUFFER_SIZE - HEADER_SIZE - TARGET_SIZE - 1;
 
 const FLAG_READ_ONLY: u32 = 1 << 0;
 const FLAG_SUSPEND: u32 = 1 << 1;
+/// `TableStatus` gives the table instead of the status.
+const FLAG_STATUS_TABLE: u32 = 1 << 4;
+/// The answer did not fit.
+const FLAG_BUFFER_FULL: u32 = 1 << 8;
 /// The kernel wipes its own copy of the buffer.
 const FLAG_SECURE_DATA: u32 = 1 << 15;
 
@@ -58,6 +62,19 @@ pub(crate) struct Target<'a> {
     pub(crate) parameters: &'a str,
     /// Whether the device only reads.
     pub(crate) read_only: bool,
+}
+
+/// What a mapped device does, by the kernel's account.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// The first sector.
+    pub(crate) start: u64,
+    /// Length of the device, in sectors of 512 bytes.
+    pub(crate) sectors: u64,
+    /// The name of the target.
+    pub(crate) kind: String,
+    /// The parameters of the target, keys among them.
+    pub(crate) parameters: Zeroizing<String>,
 }
 
 /// The device mapper, open.
@@ -117,6 +134,13 @@ impl DeviceMapper {
         Ok(String::from_utf8_lossy(text).into_owned())
     }
 
+    /// The table of the device that is in force; an error if it is not one target alone.
+    pub(crate) fn table(&self, name: &str) -> io::Result<Table> {
+        let mut buffer = Buffer::new(name, FLAG_STATUS_TABLE | FLAG_SECURE_DATA)?;
+        self.call(Command::TableStatus, &mut buffer)?;
+        buffer.read_table().ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     fn call(&self, command: Command, buffer: &mut Buffer) -> io::Result<()> {
         control(self.control.as_fd(), command, buffer)
     }
@@ -151,6 +175,24 @@ impl Buffer {
         self.write(HEADER_SIZE + 24, target.kind.as_bytes());
         self.write(HEADER_SIZE + TARGET_SIZE, parameters);
         Ok(())
+    }
+
+    fn read_table(&self) -> Option<Table> {
+        let number = |offset| self.read(offset).map(u32::from_ne_bytes);
+        if number(TARGET_COUNT)? != 1 || number(FLAGS)? & FLAG_BUFFER_FULL != 0 {
+            return None;
+        }
+        let target = self.0.get(number(DATA_START)? as usize..)?;
+        let text = |bytes: &[u8]| {
+            let end = bytes.iter().position(|byte| *byte == 0)?;
+            std::str::from_utf8(bytes.get(..end)?).ok().map(str::to_owned)
+        };
+        Some(Table {
+            start: target.first_chunk().copied().map(u64::from_ne_bytes)?,
+            sectors: target.get(8..)?.first_chunk().copied().map(u64::from_ne_bytes)?,
+            kind: text(target.get(24..TARGET_SIZE)?)?,
+            parameters: Zeroizing::new(text(target.get(TARGET_SIZE..)?)?),
+        })
     }
 
     /// Writes at an offset that the callers' checks keep inside the buffer.
@@ -222,6 +264,24 @@ mod tests {
         assert_eq!(buffer.0[320..328], 8u64.to_ne_bytes());
         assert_eq!(&buffer.0[336..343], b"verity\0");
         assert_eq!(&buffer.0[352..358], b"1 7:0\0");
+    }
+
+    #[test]
+    fn a_table_is_read_as_it_is_written() {
+        let mut buffer = Buffer::new("scratch", 0).unwrap();
+        let target = Target { kind: "crypt", sectors: 8, parameters: "null - 0", read_only: false };
+        buffer.write_target(&target).unwrap();
+        let table = buffer.read_table().unwrap();
+        assert_eq!((table.start, table.sectors, table.kind.as_str()), (0, 8, "crypt"));
+        assert_eq!(*table.parameters, "null - 0");
+        // Two targets, none, an answer that is cut, one that starts outside.
+        for (offset, value) in
+            [(TARGET_COUNT, 2), (TARGET_COUNT, 0), (FLAGS, FLAG_BUFFER_FULL), (DATA_START, u32::MAX)]
+        {
+            let mut other = Buffer(buffer.0.clone());
+            other.write(offset, &u32::to_ne_bytes(value));
+            assert!(other.read_table().is_none(), "{offset} {value}");
+        }
     }
 
     #[test]

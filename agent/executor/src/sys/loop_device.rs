@@ -32,13 +32,24 @@ const ATTEMPTS: usize = 16;
 /// Attaches `file` to a free loop device, read-only. The kernel detaches it when its last user is gone: the
 /// returned descriptor, or what is mounted from it.
 pub(crate) fn attach_read_only(file: &File, block_size_bytes: u32) -> io::Result<File> {
+    attach(file, block_size_bytes, OFlags::RDONLY, READ_ONLY_AUTOCLEAR)
+}
+
+/// Attaches `file` to a free loop device that can be written to.
+#[cfg(test)]
+pub(crate) fn attach_writable(file: &File, block_size_bytes: u32) -> io::Result<File> {
+    const AUTOCLEAR: u32 = 4;
+    attach(file, block_size_bytes, OFlags::RDWR, AUTOCLEAR)
+}
+
+fn attach(file: &File, block_size_bytes: u32, access: OFlags, loop_flags: u32) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let control = rustix::fs::open("/dev/loop-control", flags, Mode::empty())?;
     for _ in 0..ATTEMPTS {
         let number = free_device(&control)?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let device = File::from(rustix::fs::open(format!("/dev/loop{number}"), flags, Mode::empty())?);
-        match configure(&device, file, block_size_bytes) {
+        match configure(&device, file, block_size_bytes, loop_flags) {
             Ok(()) => return Ok(device),
             Err(Errno::BUSY) => {}
             Err(error) => return Err(error.into()),
@@ -47,12 +58,12 @@ pub(crate) fn attach_read_only(file: &File, block_size_bytes: u32) -> io::Result
     Err(Errno::BUSY.into())
 }
 
-fn configure(device: &File, file: &File, block_size_bytes: u32) -> rustix::io::Result<()> {
+fn configure(device: &File, file: &File, block_size_bytes: u32, flags: u32) -> rustix::io::Result<()> {
     let mut config = [0u8; CONFIG_SIZE];
     let fields = [
         (0, file.as_raw_fd().to_ne_bytes()),
         (4, block_size_bytes.to_ne_bytes()),
-        (FLAGS, READ_ONLY_AUTOCLEAR.to_ne_bytes()),
+        (FLAGS, flags.to_ne_bytes()),
     ];
     for (offset, bytes) in fields {
         for (to, from) in config.iter_mut().skip(offset).zip(bytes) {

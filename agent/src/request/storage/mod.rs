@@ -1,64 +1,126 @@
-//! Storages: layers, scratch and the overlay over both.
+//! Storages: layers, scratch, the overlay over both, and volumes of the pod.
 
 mod layer;
+mod multi_layer;
 mod overlay;
 mod scratch;
+mod volume;
 
-use policy_engine::ContainerId;
 use policy_engine::request::{MountDevice, MountOverlay, ScratchMount};
+use policy_engine::{ContainerId, SandboxId};
 use proto::kata::agent::Storage;
 
 use super::{RequestError, refuse};
 
+pub(crate) use volume::VolumePlan;
+
 /// The most layers of a container: what overlayfs takes is 500.
 const LAYERS_MAX: usize = 128;
 
+/// Drivers of Kata's that this guest does not have, and why.
+const REFUSED_DRIVERS: [(&str, &str); 9] = [
+    ("virtio-fs", "the host writes its content, which no digest covers"),
+    ("9p", "the host writes its content, which no digest covers"),
+    ("watchable-bind", "the host writes its content, which no digest covers"),
+    ("bind", "containers mount volumes by the mounts of their specification"),
+    ("local", "a directory of the guest is a volume, which is mounted below `/run/gcs/sandboxMounts`"),
+    ("blk-ccw", "the guest has no channel subsystem"),
+    ("vfio-pci", "no device of the host's is handed through"),
+    ("vfio-pci-gk", "no device of the host's is handed through"),
+    ("vfio-ap", "no device of the host's is handed through"),
+];
+
 /// The storages of a container, sorted out.
 #[derive(Debug)]
-pub(super) struct RootFilesystem {
-    /// Base first, as the host sent them.
-    pub(super) layers: Vec<MountDevice>,
-    pub(super) scratch: Option<ScratchMount>,
-    pub(super) overlay: MountOverlay,
+pub(crate) struct RootFilesystem {
+    /// Volumes of the pod that the container brings, if they are not there yet.
+    pub(crate) volumes: Vec<VolumePlan>,
+    /// Base first.
+    pub(crate) layers: Vec<MountDevice>,
+    pub(crate) scratch: Option<ScratchMount>,
+    pub(crate) overlay: MountOverlay,
 }
 
-/// Sorts the storages of container `id` out: layers, at most one scratch, exactly one overlay that names
-/// each layer once, topmost first.
+/// Sorts the storages of container `id` out: layers, at most one scratch, exactly one overlay that names each layer
+/// once, topmost first, or one root of Kata's multi-layer form; and volumes.
 ///
 /// Attack: a storage more or less than policy judges, or one file system twice under two names.
 pub(super) fn root_filesystem(
     storages: &[Storage],
     id: &ContainerId,
 ) -> Result<RootFilesystem, RequestError> {
+    let mut volumes = Vec::new();
     let mut layers = Vec::new();
     let mut scratch = None;
     let mut overlay = None;
+    let mut parts = Vec::new();
     for storage in storages {
+        refuse(!storage.driver_options.is_empty(), "storages.driver_options", "no driver here has any")?;
+        if volume::is_volume(storage) {
+            volumes.push(volume::volume(storage)?);
+            continue;
+        }
         refuse(storage.fs_group.is_some(), "storages.fs_group", "file ownership comes with the layer")?;
         refuse(storage.shared, "storages.shared", "sharing is the guest's own decision")?;
-        refuse(!storage.driver_options.is_empty(), "storages.driver_options", "no driver here has any")?;
+        if multi_layer::is_part(storage) {
+            parts.push(storage);
+            continue;
+        }
         match storage.driver.as_str() {
             driver if layer::is_disk_driver(driver) && layer::is_layer(storage) => {
                 layers.push(layer::layer(storage)?)
             }
-            "blk" => set_once(&mut scratch, scratch::disk_scratch(storage, id)?, "storages: scratch")?,
+            driver if layer::is_disk_driver(driver) => {
+                set_once(&mut scratch, scratch::disk_scratch(storage, id)?, "storages: scratch")?
+            }
             "ephemeral" => {
                 set_once(&mut scratch, scratch::memory_scratch(storage, id)?, "storages: scratch")?
             }
             "overlayfs" => set_once(&mut overlay, storage, "storages: overlay")?,
-            driver => return Err(RequestError::Driver { driver: RequestError::excerpt(driver) }),
+            driver => return Err(refused_driver(driver)),
         }
     }
-    if layers.len() > LAYERS_MAX {
+    if layers.len().max(parts.len()) > LAYERS_MAX {
         return Err(RequestError::Value { field: "storages", expected: "at most 128 layers" });
+    }
+    if !parts.is_empty() {
+        let other = overlay.is_some() || scratch.is_some() || !layers.is_empty();
+        refuse(other, "storages: X-kata.multi-layer", "a container has one root")?;
+        return multi_layer::root(&parts, id, volumes);
     }
     let overlay = overlay.ok_or(RequestError::Missing { field: "storages: overlay" })?;
     let overlay = overlay::mount_overlay(overlay, id, &layers, scratch.as_ref())?;
-    Ok(RootFilesystem { layers, scratch, overlay })
+    Ok(RootFilesystem { volumes, layers, scratch, overlay })
+}
+
+/// Sorts the storages of the sandbox out: at most one scratch for volumes, and volumes.
+pub(super) fn sandbox_storages(
+    storages: &[Storage],
+    id: &SandboxId,
+) -> Result<(Option<ScratchMount>, Vec<VolumePlan>), RequestError> {
+    let mut scratch = None;
+    let mut volumes = Vec::new();
+    for storage in storages {
+        refuse(!storage.driver_options.is_empty(), "storages.driver_options", "no driver here has any")?;
+        if volume::is_volume(storage) {
+            volumes.push(volume::volume(storage)?);
+            continue;
+        }
+        let owned = storage.fs_group.is_some() || storage.shared;
+        refuse(owned, "storages.fs_group", "only volumes have owners and are shared")?;
+        set_once(&mut scratch, scratch::sandbox_scratch(storage, id)?, "storages: scratch")?;
+    }
+    Ok((scratch, volumes))
+}
+
+fn refused_driver(driver: &str) -> RequestError {
+    let known = REFUSED_DRIVERS.iter().find(|(name, _)| *name == driver);
+    let reason = known.map_or("it is not known", |(_, reason)| reason);
+    RequestError::Driver { driver: RequestError::excerpt(driver), reason }
 }
 
 fn set_once<T>(place: &mut Option<T>, value: T, field: &'static str) -> Result<(), RequestError> {
-    refuse(place.is_some(), field, "a container has one of each")?;
+    refuse(place.is_some(), field, "there is one of each")?;
     *place = Some(value);
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The overlay: a container's root over its layers.
 
+use std::collections::BTreeSet;
+
 use policy_engine::ContainerId;
 use policy_engine::request::{MountDevice, MountOverlay, ScratchMount};
 use proto::kata::agent::Storage;
 
-use super::{RequestError, set_once, unknown_option};
+use super::{RequestError, refuse, set_once, unknown_option};
 
 pub(super) fn mount_overlay(
     storage: &Storage,
@@ -29,6 +31,7 @@ pub(super) fn mount_overlay(
             expected: "each layer of the request once, topmost first",
         });
     }
+    refuse_duplicates(layers)?;
     if upper != scratch.map(|scratch| scratch.target.as_str()) {
         return Err(RequestError::Value {
             field: "X-kata.overlay-upper",
@@ -50,4 +53,10 @@ pub(super) fn mount_overlay(
             .parse()
             .map_err(|source| RequestError::Path { field: "storages.mount_point", source })?,
     })
+}
+
+/// Attack: one layer twice in a root is counted twice, and by another sum by whoever unmounts it.
+pub(super) fn refuse_duplicates(layers: &[MountDevice]) -> Result<(), RequestError> {
+    let distinct: BTreeSet<_> = layers.iter().map(|layer| &layer.target).collect();
+    refuse(distinct.len() != layers.len(), "storages: layers", "a layer is in a root once")
 }

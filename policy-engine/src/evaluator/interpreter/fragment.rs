@@ -89,7 +89,7 @@ impl Interpreter {
         let denied = |reason: String| Denial::new(point, vec![reason]);
         let input = self.input(question);
         let answer =
-            self.points.ask(&mut self.rego, point, input).map_err(|error| denied(error.to_string()))?;
+            self.points.ask(&mut self.rego, point, input, true).map_err(|error| denied(error.to_string()))?;
         if !outcome::is_allowed(&answer) {
             let reasons = self.reasons(point, question.clone());
             return Err(Denial::new(point, reasons));

@@ -165,7 +165,9 @@ fn a_sandbox_that_asks_for_more_than_a_name() {
         ("a kernel module", |request| request.kernel_modules.push(KernelModule::default())),
         ("hooks", |request| request.guest_hook_path = "/hooks".to_owned()),
         ("a resolver", |request| request.dns.push("192.0.2.1".to_owned())),
-        ("a storage", |request| request.storages.push(Storage::default())),
+        ("a storage", |request| {
+            request.storages.push(Storage { driver: "blk".to_owned(), ..Default::default() });
+        }),
         ("a host name that is none", |request| request.hostname = "a b".to_owned()),
     ];
     for (case, change) in changes {

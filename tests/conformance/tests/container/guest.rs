@@ -211,6 +211,12 @@ impl Guest {
         table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
     }
 
+    /// The line of the mount at `point` where the agent lives.
+    pub(crate) fn mount_of(&self, point: &str) -> Option<String> {
+        let table = fs::read_to_string(self.proc_path("mountinfo")).unwrap();
+        table.lines().find(|line| line.split(' ').nth(4) == Some(point)).map(str::to_owned)
+    }
+
     /// The number of descriptors that the agent has open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(self.proc_path("fd")).unwrap().count()

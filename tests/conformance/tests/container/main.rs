@@ -17,4 +17,5 @@ mod policy;
 mod requests;
 mod state;
 mod stdio;
+mod storages;
 mod what_runs;

@@ -113,12 +113,17 @@ pub(crate) fn set_layers(request: &mut CreateContainerRequest, layers: Vec<Stora
     request.storages.splice(0..0, layers);
 }
 
+/// The scratch of a request.
+pub(crate) fn scratch_of(request: &mut CreateContainerRequest) -> &mut Storage {
+    request.storages.iter_mut().find(|storage| storage.mount_point.contains("/scratch/")).unwrap()
+}
+
 /// The layers of a request, base first.
 pub(crate) fn layers_of(request: &CreateContainerRequest) -> Vec<Storage> {
     request.storages.iter().filter(|storage| storage.driver == "blk").cloned().collect()
 }
 
-fn root_path(id: &str) -> String {
+pub(crate) fn root_path(id: &str) -> String {
     format!("/run/kata-containers/{id}/rootfs")
 }
 
