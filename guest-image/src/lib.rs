@@ -6,6 +6,7 @@
 pub mod command_line;
 pub mod cpio;
 mod digest;
+pub mod igvm;
 pub mod kernel;
 pub mod measurement;
 pub mod modules;
@@ -17,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use self::igvm::DirectLaunch;
 pub use command_line::{CommandLine, Flavour};
 pub use kernel::Kernel;
 pub use measurement::{Launch, LaunchMeasurement};
@@ -89,6 +91,9 @@ pub enum BuildError {
     /// The launch measurement.
     #[error("could not compute the launch measurement")]
     Measurement(#[from] measurement::MeasurementError),
+    /// The IGVM file.
+    #[error("could not build the IGVM file")]
+    Igvm(#[from] igvm::IgvmError),
 }
 
 /// What an image is built from.
@@ -104,13 +109,15 @@ pub struct Recipe {
     pub kernel: Kernel,
     /// Number of virtual CPUs at launch; it is measured.
     pub vcpus: u32,
+    /// Memory of the guest in MiB; an IGVM launch measures it.
+    pub memory_mib: u32,
     /// The firmware to measure, where the launch has one that holds the table of digests.
     pub firmware: Option<PathBuf>,
     /// The folder that the image's files are written to.
     pub output: PathBuf,
 }
 
-/// A built image: three files for the hypervisor, and what they measure to.
+/// A built image: three files for the hypervisor, the same as one IGVM file, and what they measure to.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// The kernel image.
@@ -119,11 +126,14 @@ pub struct Image {
     pub initrd: PathBuf,
     /// The kernel command line.
     pub command_line: CommandLine,
+    /// The IGVM file.
+    pub igvm: PathBuf,
     /// What a tenant compares reports with.
     pub reference: ReferenceValues,
 }
 
-/// Builds the image: `vmlinuz`, `initrd.img`, `cmdline`, `reference-values.json` and `sbom.cdx.json` in the output folder.
+/// Builds the image: `vmlinuz`, `initrd.img`, `cmdline`, `guest.igvm`, `reference-values.json` and `sbom.cdx.json` in the
+/// output folder.
 ///
 /// # Errors
 /// A part is missing or damaged, the agent is not static, the initrd is too large, or the output cannot be written.
@@ -153,10 +163,20 @@ pub fn build(recipe: &Recipe) -> Result<Image, BuildError> {
         firmware: recipe.firmware.as_deref(),
     };
     let measurement = launch.measure()?;
-    let reference = ReferenceValues::new(recipe, manifest, &vmlinuz, &initrd, &command_line, measurement);
+    let direct = DirectLaunch {
+        kernel: &vmlinuz,
+        initrd: &initrd,
+        command_line: command_line.as_str(),
+        vcpus: recipe.vcpus,
+        memory_mib: recipe.memory_mib,
+    };
+    let file = direct.build()?;
+    let igvm = write(&recipe.output, "guest.igvm", &file.bytes)?;
+    let reference =
+        ReferenceValues::new(recipe, manifest, &vmlinuz, &initrd, &command_line, measurement, file.reference);
     write(&recipe.output, "reference-values.json", &json("reference-values.json", &reference)?)?;
     write(&recipe.output, "sbom.cdx.json", &json("sbom.cdx.json", &sbom)?)?;
-    Ok(Image { vmlinuz: vmlinuz_path, initrd: initrd_path, command_line, reference })
+    Ok(Image { vmlinuz: vmlinuz_path, initrd: initrd_path, command_line, igvm, reference })
 }
 
 /// The initrd: the agent, the modules with their order, the manifest, and empty folders. Nothing else.

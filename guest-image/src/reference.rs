@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CommandLine, Flavour, Kernel, Recipe, digest::sha256_hex, measurement::LaunchMeasurement, modules::Module,
+    CommandLine, Flavour, Kernel, Recipe, digest::sha256_hex, igvm::IgvmReference,
+    measurement::LaunchMeasurement, modules::Module,
 };
 
 /// A kernel module of the image.
@@ -70,9 +71,11 @@ impl PartDigest {
 pub struct ReferenceValues {
     /// `production` or `development`.
     pub flavour: String,
-    /// The launch measurement, and how to recompute it.
+    /// The measurement of a launch behind firmware, and how to recompute it.
     #[serde(flatten)]
     pub measurement: LaunchMeasurement,
+    /// The launch from the IGVM file.
+    pub igvm: IgvmReference,
     /// The kernel image.
     pub kernel: PartDigest,
     /// The initrd.
@@ -93,10 +96,12 @@ impl ReferenceValues {
         initrd: &[u8],
         command_line: &CommandLine,
         measurement: LaunchMeasurement,
+        igvm: IgvmReference,
     ) -> Self {
         Self {
             flavour: Flavour::name(recipe.flavour).to_owned(),
             measurement,
+            igvm,
             kernel: PartDigest::new(kernel),
             initrd: PartDigest::new(initrd),
             command_line: PartDigest::new(command_line.as_str().as_bytes()),

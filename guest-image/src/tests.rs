@@ -35,7 +35,7 @@ impl Parts {
             fs::write(modules.join(format!("kernel/{name}.ko")), bytes).unwrap();
         }
         fs::write(modules.join("modules.builtin"), "").unwrap();
-        fs::write(folder.path().join("vmlinuz-6.12"), b"kernel").unwrap();
+        fs::write(folder.path().join("vmlinuz-6.12"), igvm::tests::kernel(&[0x90; 4096])).unwrap();
         fs::write(folder.path().join("agent"), elf(LOAD)).unwrap();
         Self { folder }
     }
@@ -60,6 +60,7 @@ impl Parts {
                 modules: path("modules"),
             },
             vcpus: 2,
+            memory_mib: 64,
             firmware: None,
             output: path(output),
         }
@@ -71,7 +72,7 @@ fn the_same_parts_give_the_same_bytes() {
     let parts = Parts::new();
     let (first, second) = (build(&parts.recipe("a")).unwrap(), build(&parts.recipe("b")).unwrap());
     assert_eq!(first.reference, second.reference);
-    for name in ["vmlinuz", "initrd.img", "cmdline", "reference-values.json", "sbom.cdx.json"] {
+    for name in ["vmlinuz", "initrd.img", "cmdline", "guest.igvm", "reference-values.json", "sbom.cdx.json"] {
         let [a, b] = ["a", "b"].map(|output| fs::read(parts.folder.path().join(output).join(name)).unwrap());
         assert!(a == b, "{name} differs");
     }
@@ -99,6 +100,7 @@ fn flavours_have_different_measurements() {
     let production = build(&Recipe { flavour: Flavour::Production, ..parts.recipe("b") }).unwrap();
     assert_eq!(development.reference.initrd, production.reference.initrd);
     assert_ne!(development.reference.measurement, production.reference.measurement);
+    assert_ne!(development.reference.igvm.measurement, production.reference.igvm.measurement);
 }
 
 #[test]
@@ -109,6 +111,8 @@ fn reference_values_read_back() {
     assert_eq!(serde_json::from_slice::<ReferenceValues>(&bytes).unwrap(), image.reference);
     let initrd = fs::read(&image.initrd).unwrap();
     assert_eq!(image.reference.initrd.sha256, digest::sha256_hex(&initrd));
+    let igvm = fs::read(&image.igvm).unwrap();
+    assert_eq!(image.reference.igvm.sha256, digest::sha256_hex(&igvm));
 }
 
 #[test]

@@ -24,17 +24,19 @@ const GNU: &str = "x86_64-unknown-linux-gnu";
 const GUEST_TARGET_FOLDER: &str = "target/guest";
 /// Virtual CPUs of a machine; they are measured.
 const VCPUS: u32 = 2;
+/// Memory of a machine that is launched from the IGVM file, in MiB, where nothing else is asked for; it is measured.
+pub(crate) const MEMORY_MIB: u32 = 2048;
 
 /// What the host starts for a virtual machine, and the development image: everything that `vm::Host` looks for.
 pub(crate) fn for_vm() -> anyhow::Result<Image> {
     packages::ensure(packages::FOR_VM)?;
     tool::VHOST_DEVICE_VSOCK.ready()?;
     psp_emulator()?;
-    image(Flavour::Development { psp_port: vm::PSP_PORT }, None)
+    image(Flavour::Development { psp_port: vm::PSP_PORT }, None, MEMORY_MIB)
 }
 
 /// Builds the image of a flavour, with its agent, below `target/guest-image`.
-pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>) -> anyhow::Result<Image> {
+pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>, memory_mib: u32) -> anyhow::Result<Image> {
     let folder = repository_root().join("target/guest-image");
     let kernel = fetch_kernel(&folder.join("kernel")).context("there is no kernel for the image")?;
     if !kernel.pinned {
@@ -43,7 +45,7 @@ pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>) -> anyhow::Resu
     let agent = agent(flavour)?;
     let crates = linked_crates::of_agent(guest_target()?, agent_features(flavour))?;
     let output = folder.join(flavour.name());
-    let recipe = Recipe { flavour, agent, crates, kernel, vcpus: VCPUS, firmware, output };
+    let recipe = Recipe { flavour, agent, crates, kernel, vcpus: VCPUS, memory_mib, firmware, output };
     guest_image::build(&recipe).context("the image could not be built")
 }
 

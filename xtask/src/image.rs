@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Measure with this firmware: OVMF built for SEV-SNP with kernel hashes
     #[arg(long)]
     firmware: Option<PathBuf>,
+    /// Memory of a guest that is launched from the IGVM file, in MiB; it is measured
+    #[arg(long, default_value_t = artifacts::MEMORY_MIB)]
+    memory: u32,
     /// Print one JSON object: the reference values
     #[arg(long)]
     json: bool,
@@ -41,7 +44,7 @@ pub(crate) struct Args {
 
 /// Builds the image.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let image = artifacts::image(args.flavour.flavour(), args.firmware.clone())?;
+    let image = artifacts::image(args.flavour.flavour(), args.firmware.clone(), args.memory)?;
     let reference = &image.reference;
     if args.json {
         println!("{}", serde_json::to_string(reference)?);
@@ -53,6 +56,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     println!("measurement   {}", reference.measurement.measurement);
     println!("              of {covers}");
+    println!("IGVM launch   {}", reference.igvm.measurement);
+    println!(
+        "              of {} virtual CPUs and {} MiB of memory",
+        reference.igvm.vcpus, reference.igvm.memory_mib
+    );
+    println!("IGVM file     {}  {}", reference.igvm.sha256, image.igvm.display());
     println!("kernel        {}  {}", reference.kernel.sha256, image.vmlinuz.display());
     println!("initrd        {}  {}", reference.initrd.sha256, image.initrd.display());
     println!(

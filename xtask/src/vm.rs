@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     artifacts::for_vm()?;
     let mut host = Host::find()?;
     if args.flavour == FlavourName::Production {
-        let image = artifacts::image(args.flavour.flavour(), None)?;
+        let image = artifacts::image(args.flavour.flavour(), None, artifacts::MEMORY_MIB)?;
         host.image = image.vmlinuz.parent().context("the image has no folder")?.to_owned();
     }
     let mut config = VmConfig::new("interactive", BootFiles::in_folder(&host.image)?, [0; 32]);

@@ -41,6 +41,8 @@ pub struct VmConfig {
     pub name: String,
     /// What is booted.
     pub boot: BootFiles,
+    /// Where given, the machine is launched from this IGVM file of the same image, without firmware.
+    pub igvm: Option<PathBuf>,
     /// The policy on a disk of its own, behind the others.
     pub initdata: Option<Initdata>,
     /// Given to the emulated secure processor as a hypervisor would give it at launch.
@@ -64,6 +66,7 @@ impl VmConfig {
         Self {
             name: name.to_owned(),
             boot,
+            igvm: None,
             initdata: None,
             host_data,
             disks: Vec::new(),

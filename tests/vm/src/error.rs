@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitStatus};
 
-use crate::{initdata::InitdataError, qmp::QmpError};
+use crate::{igvm::LaunchError, initdata::InitdataError, qmp::QmpError};
 
 /// Why a machine did not come up. Where a program had started, the message names its log.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum StartError {
     /// The launch measurement of the image.
     #[error("could not measure the launch")]
     Measure(#[from] guest_image::measurement::MeasurementError),
+    /// The launch from an IGVM file.
+    #[error("could not launch from the IGVM file")]
+    Igvm(#[from] LaunchError),
     /// The policy's disk.
     #[error("could not make the initdata disk")]
     Initdata(#[from] InitdataError),

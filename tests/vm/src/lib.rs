@@ -11,6 +11,7 @@ mod config;
 mod disk;
 mod error;
 mod host;
+mod igvm;
 mod initdata;
 mod machine;
 mod process;
@@ -18,6 +19,7 @@ mod qemu;
 mod qmp;
 mod vsock;
 
+pub use self::igvm::{GdbError, LaunchError};
 pub use accelerator::Accelerator;
 pub use config::{BootFiles, VmConfig};
 pub use disk::{Access, Disk, GuestDisk};

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::{
     AGENT_PORT, Accelerator, Disk, GuestDisk, Host, PSP_PORT, VmConfig,
     error::{AttachError, StartError},
+    igvm::{self, Loader},
     process::{Daemon, POLL_INTERVAL},
     qemu::{self, Files, Place, VSOCK_DEVICE},
     qmp::{Qmp, QmpError},
@@ -76,8 +77,12 @@ impl VirtualMachine {
         // A socket's path has at most 107 bytes, which the folder of the logs may exceed.
         let run =
             tempfile::Builder::new().prefix("vm-").tempdir().map_err(folder_error(&std::env::temp_dir()))?;
+        let loader = config.igvm.as_deref().map(Loader::read).transpose()?;
         let accelerator = Accelerator::choose(host, &config.boot.vmlinuz, &host.logs(""))?;
-        let measurement = measure(config)?;
+        let mut measurement = measure(config)?;
+        if let Some(loader) = &loader {
+            loader.measurement().clone_into(&mut measurement.measurement);
+        }
         let disks = qemu::boot_disks(config, &logs)?;
         let places = qemu::places(disks.len(), config.spare_places)?;
         let sockets = VsockSockets::in_folder(run.path());
@@ -91,13 +96,19 @@ impl VirtualMachine {
 
         let control = run.path().join("qmp.sock");
         let console = logs.join("console.log");
-        let arguments = qemu::arguments(
+        let mut arguments = qemu::arguments(
             config,
             &disks,
             accelerator,
             &places,
             &Files { sockets: &sockets, control: &control, console: &console },
         );
+        let debugger = run.path().join("gdb.sock");
+        if let Some(loader) = &loader {
+            arguments.extend(loader.arguments(run.path())?);
+            let socket = format!("unix:{},server=on,wait=off", debugger.display());
+            arguments.extend(["-S".to_owned(), "-gdb".to_owned(), socket]);
+        }
         let command = logs.join("qemu-command.txt");
         fs::write(&command, format!("{} {}\n", host.qemu.display(), arguments.join(" ")))
             .map_err(|source| StartError::Log { path: command, source })?;
@@ -105,6 +116,9 @@ impl VirtualMachine {
         let mut qemu = Daemon::start("QEMU", &host.qemu, &arguments, logs.join("qemu.log"))?;
         qemu.wait_for_socket(&control, deadline)?;
         let qmp = Qmp::connect(&control)?;
+        if let Some(loader) = &loader {
+            igvm::start(loader, &debugger)?;
+        }
         let mut machine = Self {
             qemu,
             _vsock: vsock,
@@ -205,6 +219,21 @@ impl VirtualMachine {
     #[must_use]
     pub fn root_certificate(&self) -> PathBuf {
         self.logs.join("ark.pem")
+    }
+
+    /// Number of virtual CPUs that the guest has brought into paged mode.
+    ///
+    /// # Errors
+    /// QEMU does not answer.
+    pub fn started_vcpus(&mut self) -> Result<usize, AttachError> {
+        let command = json!({ "command-line": "info registers -a" });
+        let registers = self.qmp.execute("human-monitor-command", command)?;
+        // The highest bit of CR0 is paging.
+        let is_paged = |word: &str| {
+            word.strip_prefix("CR0=")
+                .is_some_and(|value| value.starts_with(['8', '9', 'a', 'b', 'c', 'd', 'e', 'f']))
+        };
+        Ok(registers.as_str().unwrap_or_default().split_whitespace().filter(|word| is_paged(word)).count())
     }
 
     /// Adds a disk while the guest runs.

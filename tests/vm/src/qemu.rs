@@ -74,9 +74,11 @@ pub(crate) fn arguments(
     add("-object", format!("memory-backend-memfd,id=memory,size={memory}M,share=on"));
     add("-smp", config.vcpus.to_string());
     add("-display", "none".to_owned());
-    add("-kernel", config.boot.vmlinuz.display().to_string());
-    add("-initrd", config.boot.initrd.display().to_string());
-    add("-append", config.boot.command_line.clone());
+    if config.igvm.is_none() {
+        add("-kernel", config.boot.vmlinuz.display().to_string());
+        add("-initrd", config.boot.initrd.display().to_string());
+        add("-append", config.boot.command_line.clone());
+    }
     add("-serial", format!("file:{}", files.console.display()));
     add("-qmp", format!("unix:{},server=on,wait=off", files.control.display()));
     add("-chardev", format!("socket,id=vsock,path={}", files.sockets.backend.display()));
