@@ -1,8 +1,10 @@
-//! Container images on disk: OCI image layouts, `docker save` and OCI archives, single layer archives.
+//! Container images: OCI image layouts, `docker save` and OCI archives, single layer archives, and images in registries.
 
 mod archive;
 mod layer_source;
 mod layout;
+mod registry;
+mod registry_credentials;
 
 use std::fs;
 use std::path::Path;
@@ -13,13 +15,22 @@ use archive::Archive;
 pub(crate) use layer_source::LayerSource;
 pub(crate) use layout::Image;
 use layout::Layout;
+pub(crate) use registry::RegistryArgs;
 
-/// The layers in `path`, base first: an OCI image layout (a directory or an archive), a `docker save` archive, or one
-/// layer as a tar archive. Archives and layers may be compressed.
+/// The layers of what an argument names, base first: an image in a registry as `docker://REFERENCE`, or else a path to
+/// an OCI image layout (a directory or an archive), a `docker save` archive, or one layer as a tar archive. Archives and
+/// layers may be compressed.
 ///
 /// # Errors
-/// When the path cannot be read, or is an image that is broken.
-pub(crate) fn layers_of(path: &Path) -> anyhow::Result<Vec<LayerSource>> {
+/// When the path cannot be read, the registry does not serve the image, or the image is broken.
+pub(crate) fn layers_of(source: &Path, registries: &RegistryArgs) -> anyhow::Result<Vec<LayerSource>> {
+    match source.to_str().and_then(|source| source.strip_prefix(registry::SCHEME)) {
+        Some(reference) => registry::layers_of(reference, registries),
+        None => layers_of_path(source),
+    }
+}
+
+fn layers_of_path(path: &Path) -> anyhow::Result<Vec<LayerSource>> {
     let kind = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     if kind.is_dir() {
         return Ok(Image::open(path)?.into_layers());

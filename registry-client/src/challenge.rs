@@ -182,7 +182,8 @@ mod tests {
     fn malformed_fields_are_refused() {
         let many = "Basic, ".repeat(MAX_CHALLENGES + 1);
         let long = format!("Basic {}", "a=b, ".repeat(MAX_PARAMETERS + 1));
-        for field in ["realm=\"x\"", "Bearer realm=\"x", "Bearer a=b, realm=", "Bearer a=b c", "é", &many, &long]
+        for field in
+            ["realm=\"x\"", "Bearer realm=\"x", "Bearer a=b, realm=", "Bearer a=b c", "é", &many, &long]
         {
             assert_eq!(parse_challenges(field), Err(ParseChallengeError), "{field}");
         }

@@ -18,9 +18,10 @@ pub(crate) const FOR_VM_TESTS: &[Package] = &[
     Package { name: "erofs-utils", program: "mkfs.erofs" },
 ];
 
-/// What containers in tests are made of, and what tests attach disks and start agents with.
+/// What containers in tests are made of, what tests attach disks and start agents with, and where images come from.
 pub(crate) const FOR_TESTS: &[Package] = &[
     Package { name: "busybox-static", program: "busybox" },
+    Package { name: "docker-registry", program: "docker-registry" },
     Package { name: "e2fsprogs", program: "e2fsck" },
     Package { name: "mount", program: "losetup" },
     Package { name: "util-linux", program: "unshare" },

@@ -10,13 +10,15 @@ use layer_format::compression::Compression;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
+use super::registry::RegistryBlob;
+
 /// Bytes read from the file at a time, while headers are read.
 const BUFFER_SIZE: usize = 64 * 1024;
 
-/// A layer archive: a file, a blob of an image layout, or a part of another archive.
+/// A layer archive: a file, a blob of an image layout or a registry, or a part of another archive.
 #[derive(Debug, Clone)]
 pub(crate) struct LayerSource {
-    file: Stored,
+    place: Place,
     offset: u64,
     /// Bytes of the part; nothing for the whole file.
     size_bytes: Option<u64>,
@@ -26,6 +28,13 @@ pub(crate) struct LayerSource {
     diff_sha256: Option<String>,
     /// What the image calls this layer.
     name: Option<String>,
+}
+
+/// What holds the bytes.
+#[derive(Debug, Clone)]
+enum Place {
+    File(Stored),
+    Registry(RegistryBlob),
 }
 
 /// A file, and by which name people know it.
@@ -39,8 +48,17 @@ struct Stored {
 impl LayerSource {
     /// A whole file.
     pub(super) fn file(path: &Path) -> Self {
-        let file = Stored { path: path.to_owned(), copy_of: None };
-        Self { file, offset: 0, size_bytes: None, sha256: None, diff_sha256: None, name: None }
+        Self::whole(Place::File(Stored { path: path.to_owned(), copy_of: None }))
+    }
+
+    /// A layer in a registry, which is checked against its digest wherever it is read.
+    pub(super) fn registry(blob: RegistryBlob) -> Self {
+        let name = Some(blob.digest());
+        Self { name, ..Self::whole(Place::Registry(blob)) }
+    }
+
+    const fn whole(place: Place) -> Self {
+        Self { place, offset: 0, size_bytes: None, sha256: None, diff_sha256: None, name: None }
     }
 
     /// A blob that must have exactly this size and digest.
@@ -78,7 +96,7 @@ impl LayerSource {
         &self,
         consume: impl FnOnce(&mut dyn Read) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let cannot_read = || format!("cannot read {}", self.file);
+        let cannot_read = || format!("cannot read {}", self.place);
         let mut stored = BufReader::with_capacity(BUFFER_SIZE, self.open()?);
         let compression = Compression::of(stored.fill_buf().with_context(cannot_read)?);
         let mut archive = Hashed::new(compression.reader(&mut stored), self.diff_sha256.is_some());
@@ -90,8 +108,11 @@ impl LayerSource {
             Ok(result)
         });
         let content = archive.digest();
-        if let Some(expected) = &self.sha256 {
+        // A registry's blob that could not be read to its end has said why.
+        if self.sha256.is_some() || (result.is_ok() && matches!(self.place, Place::Registry(_))) {
             io::copy(&mut stored, &mut io::sink()).with_context(cannot_read)?;
+        }
+        if let Some(expected) = &self.sha256 {
             self.check(stored.into_inner(), expected)?;
         }
         let result = result.with_context(|| self.to_string())?;
@@ -106,11 +127,14 @@ impl LayerSource {
     /// # Errors
     /// When it cannot be read or decompressed, or there is no room for the copy.
     pub(super) fn uncompressed(self) -> anyhow::Result<Self> {
+        let Place::File(original) = &self.place else { return Ok(self) };
         let mut copy = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
         self.read(|archive| Ok(io::copy(archive, copy.as_file_mut())?))?;
         let copy = copy.into_temp_path();
-        let file = Stored { path: copy.to_path_buf(), copy_of: Some((self.file.path, Arc::new(copy))) };
-        Ok(Self { file, ..self })
+        let copy_path = copy.to_path_buf();
+        let copy_of = Some((original.path.clone(), Arc::new(copy)));
+        let file = Stored { path: copy_path, copy_of };
+        Ok(Self { place: Place::File(file), ..self })
     }
 
     /// Whether the file is compressed.
@@ -119,20 +143,28 @@ impl LayerSource {
     /// When it cannot be read.
     pub(super) fn is_compressed(&self) -> anyhow::Result<bool> {
         let mut stored = BufReader::with_capacity(BUFFER_SIZE, self.open()?);
-        let start = stored.fill_buf().with_context(|| format!("cannot read {}", self.file))?;
+        let start = stored.fill_buf().with_context(|| format!("cannot read {}", self.place))?;
         Ok(Compression::of(start) != Compression::None)
     }
 
     /// The file that the layer is in, from its beginning.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// When it cannot be opened, or there is none.
     pub(super) fn open_file(&self) -> anyhow::Result<File> {
-        File::open(&self.file.path).with_context(|| format!("cannot open {}", self.file))
+        match &self.place {
+            Place::File(file) => {
+                File::open(&file.path).with_context(|| format!("cannot open {}", self.place))
+            }
+            Place::Registry(blob) => bail!("{blob} is not a file"),
+        }
     }
 
     /// The stored bytes.
-    fn open(&self) -> anyhow::Result<Hashed<io::Take<File>>> {
+    fn open(&self) -> anyhow::Result<Hashed<Box<dyn Read>>> {
+        if let Place::Registry(blob) = &self.place {
+            return Ok(Hashed::new(Box::new(blob.open()?), false));
+        }
         let mut file = self.open_file()?;
         if self.offset > 0 {
             file.seek(SeekFrom::Start(self.offset))?;
@@ -143,7 +175,7 @@ impl LayerSource {
             (Some(size_bytes), _) => size_bytes,
             (None, _) => u64::MAX,
         };
-        Ok(Hashed::new(file.take(limit), self.sha256.is_some()))
+        Ok(Hashed::new(Box::new(file.take(limit)), self.sha256.is_some()))
     }
 
     /// All bytes of a small blob, checked.
@@ -154,7 +186,7 @@ impl LayerSource {
         let mut stored = self.open()?;
         let mut bytes = Vec::new();
         let read = stored.by_ref().take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
-        let count = read.with_context(|| format!("cannot read {}", self.file))?;
+        let count = read.with_context(|| format!("cannot read {}", self.place))?;
         ensure!(count as u64 <= limit_bytes, "{self} has more than {limit_bytes} bytes");
         if let Some(expected) = &self.sha256 {
             self.check(stored, expected)?;
@@ -179,11 +211,20 @@ impl std::fmt::Display for Stored {
     }
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(file) => file.fmt(f),
+            Self::Registry(blob) => blob.fmt(f),
+        }
+    }
+}
+
 impl std::fmt::Display for LayerSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.name {
-            Some(name) => write!(f, "{name} in {}", self.file),
-            None => write!(f, "{}", self.file),
+            Some(name) => write!(f, "{name} in {}", self.place),
+            None => write!(f, "{}", self.place),
         }
     }
 }

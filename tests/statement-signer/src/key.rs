@@ -116,13 +116,25 @@ impl Key {
 
     /// The key of a certificate.
     pub(crate) fn spki(&self) -> Vec<u8> {
+        der::sequence(&[self.algorithm(), der::bits(&self.point())])
+    }
+
+    /// The key with its secret, as servers read it (RFC 5958 and RFC 5915).
+    #[must_use]
+    pub fn pkcs8(&self) -> Vec<u8> {
+        let secret = with_key!(self, key => key.to_bytes().to_vec());
+        let public = der::tlv(0xa1, &der::bits(&self.point()));
+        let key = der::sequence(&[der::integer(&[1]), der::tlv(der::OCTETS, &secret), public]);
+        der::sequence(&[der::integer(&[0]), self.algorithm(), der::tlv(der::OCTETS, &key)])
+    }
+
+    fn algorithm(&self) -> Vec<u8> {
         let curve = der::oid(match self.curve {
             Curve::P256 => "1.2.840.10045.3.1.7",
             Curve::P384 => "1.3.132.0.34",
             Curve::P521 => "1.3.132.0.35",
         });
-        let algorithm = der::sequence(&[der::oid("1.2.840.10045.2.1"), curve]);
-        der::sequence(&[algorithm, der::bits(&self.point())])
+        der::sequence(&[der::oid("1.2.840.10045.2.1"), curve])
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use layer_format::layer::{Footer, write_layer};
 use serde::Serialize;
 
-use crate::image::{LayerSource, layers_of};
+use crate::image::{LayerSource, RegistryArgs, layers_of};
 use crate::output::Answer;
 
 /// Bytes written to the image at a time.
@@ -19,7 +19,8 @@ const BUFFER_SIZE: usize = 256 * 1024;
 /// Arguments of `cce layer build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// A layer archive, a `docker save` archive or an OCI image layout; plain, .gz or .zst.
+    /// A layer archive, a `docker save` archive or an OCI image layout, plain, .gz or .zst; an image in a registry as
+    /// docker://HOST/REPOSITORY[:TAG][@DIGEST].
     source: PathBuf,
     /// The image to write, of a source with one layer.
     #[arg(long, required_unless_present = "output_dir", conflicts_with = "output_dir")]
@@ -30,6 +31,8 @@ pub(crate) struct BuildArgs {
     /// End each image with the footer of a fixed VHD.
     #[arg(long)]
     vhd_footer: bool,
+    #[command(flatten)]
+    registries: RegistryArgs,
 }
 
 /// An image that was written.
@@ -67,7 +70,7 @@ impl fmt::Display for AllBuilt {
 /// # Errors
 /// When the source is broken or an image cannot be written. Of that image nothing is left.
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Answer> {
-    let layers = layers_of(&args.source)?;
+    let layers = layers_of(&args.source, &args.registries)?;
     let footer = if args.vhd_footer { Footer::Vhd } else { Footer::None };
     match (&args.output, &args.output_dir) {
         (Some(output), _) => {

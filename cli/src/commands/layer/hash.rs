@@ -7,15 +7,18 @@ use clap::Args;
 use layer_format::layer::hash_layer;
 use serde::Serialize;
 
-use crate::image::layers_of;
+use crate::image::{RegistryArgs, layers_of};
 use crate::output::Answer;
 
 /// Arguments of `cce layer hash`.
 #[derive(Debug, Args)]
 pub(crate) struct HashArgs {
-    /// Layer archives, `docker save` archives, OCI image layouts (a directory or an archive); plain, .gz or .zst.
+    /// Layer archives, `docker save` archives, OCI image layouts (a directory or an archive), plain, .gz or .zst; images
+    /// in registries as docker://HOST/REPOSITORY[:TAG][@DIGEST].
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    registries: RegistryArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,7 +56,7 @@ impl fmt::Display for Layers {
 pub(super) fn run(args: &HashArgs) -> anyhow::Result<Answer> {
     let mut layers = Vec::new();
     for file in &args.files {
-        for source in layers_of(file)? {
+        for source in layers_of(file, &args.registries)? {
             let digest = source.read(|archive| Ok(hash_layer(archive)?))?;
             layers.push(Layer {
                 file: file.display().to_string(),
