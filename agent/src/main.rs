@@ -9,6 +9,7 @@ mod boot;
 mod decision;
 mod foundation;
 mod inventory;
+mod pull;
 mod reply;
 mod request;
 mod serve;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::boot::Booted;
 use crate::decision::{Guest, OomEvents, Worker};
+use crate::pull::{ConfigurePullError, Puller};
 use crate::telemetry::{self, HOST};
 use crate::{transport, workload};
 
@@ -22,6 +23,8 @@ pub(crate) enum ServeError {
     Reaper(#[source] std::io::Error),
     #[error("cannot serve workloads")]
     Workload(#[source] std::io::Error),
+    #[error("cannot pull images as configured")]
+    Pull(#[source] ConfigurePullError),
     #[error("cannot open the door to the host")]
     Transport(#[source] transport::OpenError),
     #[error("the door to the host closed")]
@@ -45,9 +48,11 @@ async fn serve(booted: Booted) -> Result<Grant<DestroySandbox>, ServeError> {
     workload::open(config.workload_api, reports, policy).await.map_err(ServeError::Workload)?;
 
     let (shutdown, mut destroyed) = mpsc::channel(1);
-    let mut server = transport::open(&config.server_address, worker, processes, oom_receiver, shutdown)
-        .await
-        .map_err(ServeError::Transport)?;
+    let puller = Puller::new(config.pull).map_err(ServeError::Pull)?;
+    let mut server =
+        transport::open(&config.server_address, worker, puller, processes, oom_receiver, shutdown)
+            .await
+            .map_err(ServeError::Transport)?;
     let resident_kib = telemetry::resident_kib().unwrap_or(0);
     tracing::info!(target: HOST, "agent ready on {}, {resident_kib} KiB resident", config.server_address);
     let granted = destroyed.recv().await.ok_or(ServeError::Door)?;

@@ -13,6 +13,7 @@ mod verity_device;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use layer_format::filesystem;
 use policy_engine::request::{DeviceTarget, LayerFilesystem, MountDevice, MountSealedLayer, UnmountDevice};
@@ -43,7 +44,11 @@ pub struct Layer {
 #[derive(Debug)]
 enum Right {
     Disk(Grant<MountDevice>),
-    Sealed(Grant<MountSealedLayer>),
+    Sealed {
+        grant: Grant<MountSealedLayer>,
+        /// For whoever finds it by its digest while it is mounted.
+        _content: Arc<SealedLayer>,
+    },
 }
 
 impl Layer {
@@ -52,7 +57,7 @@ impl Layer {
     pub fn target(&self) -> &DeviceTarget {
         match &self.right {
             Right::Disk(grant) => &grant.request().target,
-            Right::Sealed(grant) => &grant.request().target,
+            Right::Sealed { grant, .. } => &grant.request().target,
         }
     }
 
@@ -61,7 +66,7 @@ impl Layer {
     pub fn root_hash(&self) -> RootHash {
         match &self.right {
             Right::Disk(grant) => grant.request().root_hash,
-            Right::Sealed(grant) => grant.request().root_hash,
+            Right::Sealed { grant, .. } => grant.request().root_hash,
         }
     }
 

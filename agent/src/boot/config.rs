@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use proto::kata::address::{ParseAddressError, ServerAddress, VSOCK_CID_ANY};
 
+use crate::pull::PullConfig;
+
 /// Kata's port of the agent.
 const SERVER_PORT: u32 = 1024;
 /// Port of the SKR side-car, where workloads look for reports.
@@ -36,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) policy: PolicySource,
     pub(crate) reports: Reports,
     pub(crate) workload_api: SocketAddr,
+    /// How images are pulled, if they are.
+    pub(crate) pull: Option<PullConfig>,
 }
 
 /// Why there is no configuration.
@@ -47,6 +51,12 @@ pub(crate) enum ConfigError {
     Parse(#[source] toml::de::Error),
     #[error("the server address is not valid")]
     Address(#[source] ParseAddressError),
+    #[error("the address of the proxy for pulls is not valid")]
+    PullProxy(#[source] ParseAddressError),
+    #[error("cannot read the certificates of authorities for pulls")]
+    PullAuthorities(#[source] std::io::Error),
+    #[error("nothing is to be said about pulls without `pull_proxy`")]
+    NoPullProxy,
     #[error("the command line has no `cce.image=production` or `cce.image=development`")]
     Flavour,
     #[error("{word:?} on the command line is not for this agent")]
@@ -63,6 +73,9 @@ struct File {
     policy_file: PathBuf,
     psp: Option<String>,
     workload_api: Option<SocketAddr>,
+    pull_proxy: Option<String>,
+    pull_authorities: Option<PathBuf>,
+    pull_plain_loopback: Option<bool>,
 }
 
 impl Config {
@@ -70,11 +83,13 @@ impl Config {
     pub(super) fn from_file(path: &std::path::Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(ConfigError::Read)?;
         let file: File = toml::from_str(&text).map_err(ConfigError::Parse)?;
+        let pull = file.pull()?;
         Ok(Self {
             server_address: file.server_addr.parse().map_err(ConfigError::Address)?,
             policy: PolicySource::File(file.policy_file),
             reports: reports(file.psp.as_deref())?,
             workload_api: file.workload_api.unwrap_or(SocketAddr::from(WORKLOAD_API)),
+            pull,
         })
     }
 
@@ -86,12 +101,14 @@ impl Config {
         let mut server_address = ServerAddress::Vsock { cid: VSOCK_CID_ANY, port: SERVER_PORT };
         let mut flavour = None;
         let mut psp = None;
+        let mut pull_proxy = None;
         for word in line.split_ascii_whitespace() {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             match key {
                 "agent.server_addr" => server_address = value.parse().map_err(ConfigError::Address)?,
                 "cce.image" => flavour = Some(value),
                 "cce.psp" => psp = Some(value),
+                "cce.pull_proxy" => pull_proxy = Some(value),
                 key if key.starts_with("cce.") || key.starts_with("agent.") => {
                     return Err(ConfigError::Word { word: word.to_owned() });
                 }
@@ -108,7 +125,23 @@ impl Config {
             policy: PolicySource::Initdata,
             reports: reports(psp)?,
             workload_api: SocketAddr::from(WORKLOAD_API),
+            pull: pull_proxy.map(PullConfig::through).transpose().map_err(ConfigError::PullProxy)?,
         })
+    }
+}
+
+impl File {
+    fn pull(&self) -> Result<Option<PullConfig>, ConfigError> {
+        let Some(proxy) = &self.pull_proxy else {
+            let alone = self.pull_authorities.is_some() || self.pull_plain_loopback.is_some();
+            return if alone { Err(ConfigError::NoPullProxy) } else { Ok(None) };
+        };
+        let authorities = self.pull_authorities.as_ref().map(std::fs::read);
+        Ok(Some(PullConfig {
+            authorities: authorities.transpose().map_err(ConfigError::PullAuthorities)?,
+            plain_loopback: self.pull_plain_loopback.unwrap_or(false),
+            ..PullConfig::through(proxy).map_err(ConfigError::PullProxy)?
+        }))
     }
 }
 
@@ -132,6 +165,15 @@ mod tests {
         assert_eq!(config.server_address, ServerAddress::Vsock { cid: VSOCK_CID_ANY, port: 1024 });
         assert_eq!(config.policy, PolicySource::Initdata);
         assert_eq!(config.reports, Reports::Hardware);
+        assert_eq!(config.pull, None, "without a measured word the guest opens no connection");
+    }
+
+    #[test]
+    fn the_way_to_registries_is_measured() {
+        let config =
+            Config::from_kernel_command_line("cce.image=production cce.pull_proxy=vsock://2:3128").unwrap();
+        let proxy = ServerAddress::Vsock { cid: 2, port: 3128 };
+        assert_eq!(config.pull, Some(PullConfig { proxy, authorities: None, plain_loopback: false }));
     }
 
     #[test]
@@ -143,6 +185,7 @@ mod tests {
             "cce.image=production agent.debug_console",
             "cce.image=production cce.policy=off",
             "cce.image=production agent.server_addr=tcp://0.0.0.0:1",
+            "cce.image=production cce.pull_proxy=http://proxy.example",
         ] {
             assert!(Config::from_kernel_command_line(line).is_err(), "{line}");
         }

@@ -1,7 +1,11 @@
 //! From a plan to a container: what it stands on, then its processes, each decided and then done.
 
+use std::sync::Arc;
+
 use executor::container::CreateOptions;
+use executor::layers::SealedLayer;
 use policy_engine::request::CreateContainer;
+use policy_engine::{ContainerId, RootHash};
 
 use super::control::log_unenforced;
 use super::{Guest, OperationError};
@@ -12,17 +16,15 @@ use crate::request::ContainerPlan;
 impl Guest {
     /// Creates the container of `plan`, up to the point where it waits to be started.
     ///
-    /// When a step fails, the steps before it are undone.
-    pub(crate) fn create_container(&mut self, plan: ContainerPlan) -> Result<(), OperationError> {
-        if self.inventory.sandbox.is_none() {
-            return Err(OperationError::State { needed: "a container needs a sandbox" });
-        }
-        // Attack: the id of a running container. The peer fails late and takes the running one down.
-        if self.inventory.containers.contains_key(&plan.container.container_id) {
-            return Err(OperationError::Exists { what: "container" });
-        }
+    /// When a step fails, the steps before it are undone. `image` has the layers of a root that was pulled, base first.
+    pub(crate) fn create_container(
+        &mut self,
+        plan: ContainerPlan,
+        image: &[Arc<SealedLayer>],
+    ) -> Result<(), OperationError> {
+        self.check_new(&plan.container.container_id)?;
         let ContainerPlan { root, container } = plan;
-        let mut foundation = self.inventory.foundations.raise(&self.engine, root)?;
+        let mut foundation = self.inventory.foundations.raise(&self.engine, root, image)?;
         let id = container.container_id.clone();
         match self.launch(container, &foundation) {
             Ok(container) => {
@@ -38,6 +40,23 @@ impl Guest {
                 Err(error)
             }
         }
+    }
+
+    /// Whether there can be a new container of this id.
+    pub(crate) fn check_new(&self, id: &ContainerId) -> Result<(), OperationError> {
+        if self.inventory.sandbox.is_none() {
+            return Err(OperationError::State { needed: "a container needs a sandbox" });
+        }
+        // Attack: the id of a running container. The peer fails late and takes the running one down.
+        if self.inventory.containers.contains_key(id) {
+            return Err(OperationError::Exists { what: "container" });
+        }
+        Ok(())
+    }
+
+    /// Whether the policy would let a layer be mounted, if it came with the next container.
+    pub(crate) fn would_mount(&self, root_hash: RootHash) -> Result<(), OperationError> {
+        self.inventory.foundations.would_mount(&self.engine, root_hash)
     }
 
     fn launch(

@@ -1,26 +1,38 @@
 //! The hands that mount and unmount.
 
+use std::sync::Arc;
+
 use executor::boot::SecurityContext;
-use executor::layers::{self, Layer};
+use executor::layers::{self, Layer, SealedLayer};
 use executor::mounts::{self, Overlay};
 use executor::scratch::{self, Scratch};
 use executor::volumes::{self, Volume};
-use policy_engine::Permit;
 use policy_engine::request::{
-    MountDevice, MountOverlay, MountVolume, ScratchMount, ScratchUnmount, UnmountDevice, UnmountOverlay,
-    UnmountVolume,
+    MountDevice, MountOverlay, MountSealedLayer, MountVolume, ScratchMount, ScratchUnmount, UnmountDevice,
+    UnmountOverlay, UnmountVolume,
 };
+use policy_engine::{Permit, RootHash};
 
 use crate::decision::OperationError;
 
 /// Mounts and unmounts what a permit names, and settles it. The guest's kernel, except in tests of what is counted.
 pub(crate) trait Kernel {
     type Layer;
+    /// The content of a layer that the guest made.
+    type Sealed;
     type Scratch;
     type Overlay;
     type Volume;
 
     fn mount_layer(&self, permit: Permit<MountDevice>) -> Result<Self::Layer, OperationError>;
+
+    fn root_hash(sealed: &Self::Sealed) -> RootHash;
+
+    fn mount_sealed_layer(
+        &self,
+        permit: Permit<MountSealedLayer>,
+        sealed: &Self::Sealed,
+    ) -> Result<Self::Layer, OperationError>;
 
     fn unmount_layer(&self, permit: Permit<UnmountDevice>, layer: Self::Layer) -> Result<(), OperationError>;
 
@@ -67,6 +79,7 @@ pub(crate) struct GuestKernel {
 
 impl Kernel for GuestKernel {
     type Layer = Layer;
+    type Sealed = Arc<SealedLayer>;
     type Scratch = Scratch;
     type Overlay = Overlay;
     type Volume = Volume;
@@ -74,6 +87,20 @@ impl Kernel for GuestKernel {
     fn mount_layer(&self, permit: Permit<MountDevice>) -> Result<Layer, OperationError> {
         let target = permit.request().target.path().to_string();
         layers::mount_device(permit).map_err(|source| OperationError::MountDevice { target, source })
+    }
+
+    fn root_hash(sealed: &Arc<SealedLayer>) -> RootHash {
+        sealed.root_hash()
+    }
+
+    fn mount_sealed_layer(
+        &self,
+        permit: Permit<MountSealedLayer>,
+        sealed: &Arc<SealedLayer>,
+    ) -> Result<Layer, OperationError> {
+        let target = permit.request().target.path().to_string();
+        layers::mount_sealed_layer(permit, sealed)
+            .map_err(|source| OperationError::MountDevice { target, source })
     }
 
     fn unmount_layer(&self, permit: Permit<UnmountDevice>, layer: Layer) -> Result<(), OperationError> {

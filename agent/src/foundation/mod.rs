@@ -6,14 +6,14 @@
 mod kernel;
 
 use policy_engine::request::{
-    DeviceTarget, MountDevice, MountOverlay, MountVolume, ScratchMount, ScratchUnmount, UnmountDevice,
-    UnmountOverlay, UnmountVolume, VolumeBacking, VolumeTarget,
+    DeviceTarget, MountDevice, MountOverlay, MountSealedLayer, MountVolume, ScratchMount, ScratchUnmount,
+    UnmountDevice, UnmountOverlay, UnmountVolume, VolumeBacking, VolumeTarget,
 };
-use policy_engine::{Engine, GuestPath};
+use policy_engine::{Engine, GuestPath, RootHash};
 
 use crate::decision::OperationError;
 use crate::inventory::{Layers, Volumes};
-use crate::request::{RootFilesystem, VolumePlan};
+use crate::request::{RootFilesystem, RootLayers, VolumePlan};
 
 pub(crate) use kernel::{GuestKernel, Kernel};
 
@@ -80,14 +80,15 @@ impl<K: Kernel> Foundations<K> {
     }
 
     /// Makes all that a container's root needs, and the volumes that are not there yet. When a step fails, the steps
-    /// before it are undone.
+    /// before it are undone. `image` has the layers of a root that was pulled, base first.
     pub(crate) fn raise(
         &mut self,
         engine: &Engine,
         plan: RootFilesystem,
+        image: &[K::Sealed],
     ) -> Result<Foundation<K>, OperationError> {
         let mut foundation = Foundation::new();
-        match self.build(engine, plan, &mut foundation) {
+        match self.build(engine, plan, image, &mut foundation) {
             Ok(()) => Ok(foundation),
             Err(error) => {
                 // The first error is what the host learns.
@@ -179,17 +180,30 @@ impl<K: Kernel> Foundations<K> {
         &mut self,
         engine: &Engine,
         plan: RootFilesystem,
+        image: &[K::Sealed],
         foundation: &mut Foundation<K>,
     ) -> Result<(), OperationError> {
-        let RootFilesystem { volumes, layers, scratch, overlay } = plan;
+        let RootFilesystem { volumes, layers, scratch, mut overlay } = plan;
         for volume in volumes {
             foundation.volumes.extend(self.mount_volume(engine, volume)?);
         }
-        for layer in layers {
-            let target = layer.target.clone();
-            self.mount_layer(engine, layer)?;
-            self.layers.acquire(&target);
-            foundation.layers.push(target);
+        match layers {
+            RootLayers::Disks(disks) => {
+                for disk in disks {
+                    let target = disk.target.clone();
+                    self.mount_layer(engine, disk)?;
+                    self.layers.acquire(&target);
+                    foundation.layers.push(target);
+                }
+            }
+            RootLayers::Image { .. } => {
+                for sealed in image {
+                    let target = self.mount_sealed_layer(engine, sealed, &foundation.layers)?;
+                    self.layers.acquire(&target);
+                    foundation.layers.push(target);
+                }
+                overlay.layers = foundation.layers.iter().rev().cloned().collect();
+            }
         }
         if let Some(request) = scratch {
             let target = request.target.clone();
@@ -208,6 +222,38 @@ impl<K: Kernel> Foundations<K> {
             self.layers.insert(&request, layer);
         }
         Ok(())
+    }
+
+    /// Mounts a layer that the guest made, unless it is mounted already, and says where. An image may have one layer
+    /// twice, but the kernel does not stack one directory twice: that layer is mounted twice.
+    fn mount_sealed_layer(
+        &mut self,
+        engine: &Engine,
+        sealed: &K::Sealed,
+        taken: &[DeviceTarget],
+    ) -> Result<DeviceTarget, OperationError> {
+        let root_hash = K::root_hash(sealed);
+        if let Some(target) = self.layers.find(root_hash, taken) {
+            return Ok(target.clone());
+        }
+        let request = self.sealed_layer(root_hash)?;
+        let layer = self.kernel.mount_sealed_layer(engine.decide(request.clone())?, sealed)?;
+        self.layers.insert_sealed(&request, layer);
+        Ok(request.target)
+    }
+
+    /// Whether the policy would let a layer with `root_hash` be mounted now, or has let it. Nothing is mounted.
+    pub(crate) fn would_mount(&self, engine: &Engine, root_hash: RootHash) -> Result<(), OperationError> {
+        if self.layers.find(root_hash, &[]).is_none() {
+            engine.decide(self.sealed_layer(root_hash)?)?.untouched();
+        }
+        Ok(())
+    }
+
+    fn sealed_layer(&self, root_hash: RootHash) -> Result<MountSealedLayer, OperationError> {
+        let target = self.layers.free_target();
+        let target = target.ok_or(OperationError::State { needed: "too many layers are mounted" })?;
+        Ok(MountSealedLayer { target, root_hash })
     }
 
     fn mount_overlay(

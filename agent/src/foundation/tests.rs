@@ -5,6 +5,7 @@
 
 mod fake_kernel;
 mod model;
+mod pulled;
 
 use policy_engine::Engine;
 use proptest::prelude::*;

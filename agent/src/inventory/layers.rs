@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use policy_engine::RootHash;
-use policy_engine::request::{DeviceTarget, LayerFilesystem, MountDevice};
+use policy_engine::request::{DeviceTarget, LayerFilesystem, MountDevice, MountSealedLayer};
+
+/// The last number that a layer's place can have.
+const LAST_NUMBER: u32 = 999_999_999;
 
 /// Mounted layers by target, each with the number of containers that stand on it.
 pub(crate) struct Layers<L>(BTreeMap<DeviceTarget, Shared<L>>);
@@ -24,6 +27,11 @@ struct Content {
 impl Content {
     fn of(request: &MountDevice) -> Self {
         Self { root_hash: request.root_hash, filesystem: request.filesystem }
+    }
+
+    /// What the guest makes of archives is always ext4.
+    fn made_here(root_hash: RootHash) -> Self {
+        Self { root_hash, filesystem: LayerFilesystem::Ext4 }
     }
 }
 
@@ -59,6 +67,26 @@ impl<L> Layers<L> {
     pub(crate) fn insert(&mut self, request: &MountDevice, layer: L) {
         let shared = Shared { layer, content: Content::of(request), users: 0 };
         self.0.insert(request.target.clone(), shared);
+    }
+
+    /// Takes a layer in that the guest made, and that nobody uses yet.
+    pub(crate) fn insert_sealed(&mut self, request: &MountSealedLayer, layer: L) {
+        let shared = Shared { layer, content: Content::made_here(request.root_hash), users: 0 };
+        self.0.insert(request.target.clone(), shared);
+    }
+
+    /// Where the layer with `root_hash` is mounted, other than at one of `taken`. Which disk or memory holds it is of no
+    /// account.
+    pub(crate) fn find(&self, root_hash: RootHash, taken: &[DeviceTarget]) -> Option<&DeviceTarget> {
+        let content = Content::made_here(root_hash);
+        let mut same = self.0.iter().filter(|(_, shared)| shared.content == content);
+        same.find(|(target, _)| !taken.contains(target)).map(|(target, _)| target)
+    }
+
+    /// A place where no layer is. Hosts count up from zero, so the guest counts down.
+    pub(crate) fn free_target(&self) -> Option<DeviceTarget> {
+        let targets = (0..=LAST_NUMBER).rev().map(|number| format!("{}/m{number}", DeviceTarget::DIRECTORY));
+        targets.filter_map(|target| target.parse().ok()).find(|target| !self.0.contains_key(target))
     }
 
     /// Counts one more container on the layer at `target`.

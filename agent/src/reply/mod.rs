@@ -5,11 +5,12 @@ mod stats;
 use std::error::Error;
 
 use executor::container::{ExecError, PauseError, StartContainerError};
-use executor::layers::MountDeviceError;
+use executor::layers::{MountDeviceError, SealLayerError};
 use policy_engine::Refusal;
 use ttrpc::{Code, get_status};
 
 use crate::decision::{OperationError, Overloaded};
+use crate::pull::PullError;
 use crate::request::RequestError;
 
 pub(crate) use stats::stats_response;
@@ -29,6 +30,9 @@ pub(crate) enum Failure {
     /// Too much is under way.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
+    /// The image was not pulled.
+    #[error(transparent)]
+    Pull(#[from] PullError),
     /// Reading or writing stdio failed.
     #[error("cannot relay the stream")]
     Stdio(#[source] executor::stdio::StdioError),
@@ -42,6 +46,7 @@ impl Failure {
             Self::Request(_) => Code::INVALID_ARGUMENT,
             Self::Operation(error) => operation_code(error),
             Self::Overloaded(_) => Code::RESOURCE_EXHAUSTED,
+            Self::Pull(error) => pull_code(error),
             Self::Stdio(executor::stdio::StdioError::Denied) => Code::PERMISSION_DENIED,
             Self::Stdio(_) => Code::INTERNAL,
         }
@@ -53,6 +58,21 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::Denied(_) => Code::PERMISSION_DENIED,
         Refusal::Poisoned => Code::FAILED_PRECONDITION,
         Refusal::Busy => Code::UNAVAILABLE,
+    }
+}
+
+fn pull_code(error: &PullError) -> Code {
+    match error {
+        PullError::NoRoute => Code::UNIMPLEMENTED,
+        PullError::TooMany | PullError::Overloaded(_) => Code::RESOURCE_EXHAUSTED,
+        PullError::Timeout => Code::DEADLINE_EXCEEDED,
+        PullError::Layer { source, .. } => operation_code(source),
+        // What an archive is like is the registry's doing.
+        PullError::Seal { source: SealLayerError::Build(_) | SealLayerError::Read(_), .. } => {
+            Code::FAILED_PRECONDITION
+        }
+        PullError::Seal { .. } | PullError::GivenUp { .. } => Code::INTERNAL,
+        PullError::Manifest(_) | PullError::Fetch { .. } | PullError::Read { .. } => Code::UNAVAILABLE,
     }
 }
 

@@ -8,7 +8,7 @@ use proto::kata::oci;
 
 use super::process::process_spec;
 use super::resources::resources;
-use super::storage::{RootFilesystem, root_filesystem};
+use super::storage::{Metadata, RootFilesystem, RootLayers, root_filesystem};
 use super::{RequestError, container_id, refuse, refuse_stdio_ports, refuse_string_user, seccomp};
 
 /// Annotations that tell a pause container from a workload, of containerd's CRI and of Kata's shims.
@@ -41,7 +41,11 @@ impl TryFrom<&CreateContainerRequest> for ContainerPlan {
         refuse_string_user(message.string_user.as_ref())?;
         let root = root_filesystem(&message.storages, &id)?;
         let spec = message.OCI.as_ref().ok_or(RequestError::Missing { field: "OCI" })?;
-        let container = create_container(id, spec, &root.overlay.target)?;
+        let metadata = match &root.layers {
+            RootLayers::Disks(_) => None,
+            RootLayers::Image { metadata, .. } => Some(metadata),
+        };
+        let container = create_container(id, spec, metadata, &root.overlay.target)?;
         Ok(Self { root, container })
     }
 }
@@ -49,6 +53,7 @@ impl TryFrom<&CreateContainerRequest> for ContainerPlan {
 fn create_container(
     container_id: ContainerId,
     spec: &oci::Spec,
+    metadata: Option<&Metadata>,
     overlay: &GuestPath,
 ) -> Result<CreateContainer, RequestError> {
     refuse(spec.Solaris.is_some() || spec.Windows.is_some(), "OCI.Windows", "the guest runs Linux")?;
@@ -67,7 +72,7 @@ fn create_container(
     refuse_linux(linux)?;
     Ok(CreateContainer {
         container_id,
-        kind: container_kind(spec)?,
+        kind: container_kind(spec, metadata)?,
         process: process_spec(process)?,
         rootfs: overlay.clone(),
         readonly_rootfs: root.Readonly,
@@ -116,16 +121,18 @@ fn refuse_linux(linux: &oci::Linux) -> Result<(), RequestError> {
     Ok(())
 }
 
-fn container_kind(spec: &oci::Spec) -> Result<ContainerKind, RequestError> {
-    let mut kinds = CONTAINER_TYPE_KEYS.iter().filter_map(|key| spec.Annotations.get(*key)).map(|kind| {
-        match kind.as_str() {
-            "sandbox" | "pod_sandbox" => Ok(ContainerKind::Sandbox),
-            "container" | "pod_container" | "single_container" => Ok(ContainerKind::Workload),
-            _ => Err(RequestError::Value {
-                field: "OCI.Annotations",
-                expected: "a container type that CRI has",
-            }),
-        }
+/// What the container is, of which there is one opinion wherever it is said.
+///
+/// Attack: the image is chosen by what one place says, the process is judged by what another does.
+fn container_kind(spec: &oci::Spec, metadata: Option<&Metadata>) -> Result<ContainerKind, RequestError> {
+    let said = CONTAINER_TYPE_KEYS.iter().flat_map(|key| {
+        let beside = metadata.and_then(|metadata| metadata.get(*key));
+        spec.Annotations.get(*key).into_iter().chain(beside)
+    });
+    let mut kinds = said.map(|kind| match kind.as_str() {
+        "sandbox" | "pod_sandbox" => Ok(ContainerKind::Sandbox),
+        "container" | "pod_container" | "single_container" => Ok(ContainerKind::Workload),
+        _ => Err(RequestError::Value { field: "OCI.Annotations", expected: "a container type that CRI has" }),
     });
     let first = kinds.next().unwrap_or(Ok(ContainerKind::Workload))?;
     for kind in kinds {

@@ -20,7 +20,7 @@ pub(crate) use control::{pause, resume, update};
 pub(crate) use create_container::ContainerPlan;
 pub(crate) use process::{exec, terminal_size};
 pub(crate) use sandbox::SandboxPlan;
-pub(crate) use storage::{RootFilesystem, VolumePlan};
+pub(crate) use storage::{RootFilesystem, RootLayers, VolumePlan};
 
 /// Why a message is not a request.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,12 @@ pub(crate) enum RequestError {
     /// Something of the contract that this guest does not do, so that it must not be asked for.
     #[error("{field} is set, which this guest refuses: {reason}")]
     Refused { field: &'static str, reason: &'static str },
+    /// The name of an image that is none.
+    #[error("storages.source is not the name of an image")]
+    Image {
+        #[source]
+        source: registry_client::ParseReferenceError,
+    },
     /// A storage driver that the guest does not have.
     #[error("storage driver {driver:?} is not offered by this guest: {reason}")]
     Driver { driver: String, reason: &'static str },

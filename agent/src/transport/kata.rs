@@ -1,6 +1,9 @@
 //! `grpc.AgentService`: one short method for each request that is served.
 
+use std::sync::Arc;
+
 use executor::container::Process;
+use executor::layers::SealedLayer;
 use policy_engine::request::{DestroySandbox, Signal, SignalContainerProcess};
 use policy_engine::{ContainerId, Grant};
 use proto::kata::agent::{
@@ -17,8 +20,9 @@ use ttrpc::r#async::TtrpcContext;
 
 use crate::decision::{Guest, OomReceiver, OperationError, Worker};
 use crate::inventory::{ProcessKey, Processes};
+use crate::pull::Puller;
 use crate::reply::{self, Failure};
-use crate::request::{self, ContainerPlan, RequestError, SandboxPlan};
+use crate::request::{self, ContainerPlan, RequestError, RootLayers, SandboxPlan};
 
 /// Takes the grant to switch the guest off, once the host took the sandbox down.
 pub(crate) type Shutdown = mpsc::Sender<Grant<DestroySandbox>>;
@@ -26,6 +30,7 @@ pub(crate) type Shutdown = mpsc::Sender<Grant<DestroySandbox>>;
 /// Kata's agent, as a host sees it.
 pub(crate) struct KataService {
     worker: Worker,
+    puller: Puller,
     processes: Processes,
     /// One caller at a time waits for an event; others queue.
     oom_events: Mutex<OomReceiver>,
@@ -35,11 +40,12 @@ pub(crate) struct KataService {
 impl KataService {
     pub(crate) fn new(
         worker: Worker,
+        puller: Puller,
         processes: Processes,
         oom_events: OomReceiver,
         shutdown: Shutdown,
     ) -> Self {
-        Self { worker, processes, oom_events: Mutex::new(oom_events), shutdown }
+        Self { worker, puller, processes, oom_events: Mutex::new(oom_events), shutdown }
     }
 
     /// Queues a change and waits for its outcome.
@@ -48,6 +54,14 @@ impl KataService {
         change: impl FnOnce(&mut Guest) -> Result<T, OperationError> + Send + 'static,
     ) -> Result<T, Failure> {
         Ok(self.worker.run(change).await??)
+    }
+
+    /// The layers of the plan's image, if it has one to be pulled. Other requests go on meanwhile.
+    async fn image(&self, plan: &ContainerPlan) -> Result<Vec<Arc<SealedLayer>>, Failure> {
+        let RootLayers::Image { reference, .. } = &plan.root.layers else { return Ok(Vec::new()) };
+        let id = plan.container.container_id.clone();
+        self.change(move |guest| guest.check_new(&id)).await?;
+        Ok(self.puller.pull(reference, &self.worker).await?)
     }
 
     /// The process that a message names.
@@ -142,7 +156,8 @@ impl agent_ttrpc::AgentService for KataService {
     ) -> ttrpc::Result<Empty> {
         let plan = ContainerPlan::try_from(&message).map_err(Failure::from)?;
         drop(message);
-        self.change(move |guest| guest.create_container(plan)).await?;
+        let image = self.image(&plan).await?;
+        self.change(move |guest| guest.create_container(plan, &image)).await?;
         Ok(Empty::new())
     }
 
@@ -274,7 +289,9 @@ impl agent_ttrpc::AgentService for KataService {
         let details = AgentDetails {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             init_daemon: std::process::id() == 1,
-            storage_handlers: ["blk", "ephemeral", "overlayfs"].map(str::to_owned).to_vec(),
+            storage_handlers: ["blk", "ephemeral", "overlayfs", "image_guest_pull"]
+                .map(str::to_owned)
+                .to_vec(),
             supports_seccomp: true,
             ..Default::default()
         };

@@ -13,6 +13,7 @@ use ttrpc::r#async::Server;
 
 use crate::decision::{OomReceiver, Worker};
 use crate::inventory::Processes;
+use crate::pull::Puller;
 
 use admission::Admission;
 pub(crate) use kata::{KataService, Shutdown};
@@ -55,12 +56,13 @@ const NOT_SERVED: &str = "this agent does not serve it";
 pub(crate) async fn open(
     address: &ServerAddress,
     worker: Worker,
+    puller: Puller,
     processes: Processes,
     oom_events: OomReceiver,
     shutdown: Shutdown,
 ) -> Result<Server, OpenError> {
     let admission = Admission::new();
-    let service = KataService::new(worker, processes, oom_events, shutdown);
+    let service = KataService::new(worker, puller, processes, oom_events, shutdown);
     let agent = agent_ttrpc::create_agent_service(Arc::new(service));
     let health = health_ttrpc::create_health(Arc::new(health::Health));
     let mut server = Server::new()

@@ -8,6 +8,7 @@ mod connect;
 mod image;
 mod limits;
 mod process;
+mod pull;
 mod run;
 mod spec;
 mod storage;

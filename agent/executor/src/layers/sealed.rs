@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 
 use layer_format::compression::Compression;
 use layer_format::layer::{BuildLayerError, write_file_system};
@@ -87,18 +88,20 @@ impl SealedLayer {
     }
 }
 
-/// Mounts the layer that the permit names, which is `layer`.
+/// Mounts the layer that the permit names, which is `layer`. As long as it is mounted it can be mounted again: the mount
+/// shares it.
 ///
 /// # Errors
 /// [`MountDeviceError`]; everything was undone, or the permit ended as *unknown*.
 pub fn mount_sealed_layer(
     permit: Permit<MountSealedLayer>,
-    layer: &SealedLayer,
+    layer: &Arc<SealedLayer>,
 ) -> Result<Layer, MountDeviceError> {
     let mut rollback = Rollback::default();
     match mount(permit.request(), layer, &mut rollback) {
         Ok(Mounted { root, point, verity }) => {
-            Ok(Layer { right: Right::Sealed(permit.done()), root, point, verity })
+            let right = Right::Sealed { grant: permit.done(), _content: Arc::clone(layer) };
+            Ok(Layer { right, root, point, verity })
         }
         Err(error) => {
             rollback.settle(permit);

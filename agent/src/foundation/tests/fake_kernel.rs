@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use policy_engine::request::{Request, VolumeBacking};
+use policy_engine::request::{MountSealedLayer, Request, VolumeBacking};
 
 use super::super::*;
 use policy_engine::Permit;
@@ -117,11 +117,26 @@ fn demand_unused(world: &mut World, name: &str) {
 
 impl Kernel for FakeKernel {
     type Layer = Mounted;
+    type Sealed = RootHash;
     type Scratch = Mounted;
     type Overlay = Mounted;
     type Volume = Mounted;
 
     fn mount_layer(&self, permit: Permit<MountDevice>) -> Result<Mounted, OperationError> {
+        let name = permit.request().target.path().to_string();
+        self.mount(permit, &name, |world| world.layers.insert(name.clone(), ()).is_none())
+    }
+
+    fn root_hash(sealed: &RootHash) -> RootHash {
+        *sealed
+    }
+
+    fn mount_sealed_layer(
+        &self,
+        permit: Permit<MountSealedLayer>,
+        sealed: &RootHash,
+    ) -> Result<Mounted, OperationError> {
+        assert_eq!(permit.request().root_hash, *sealed);
         let name = permit.request().target.path().to_string();
         self.mount(permit, &name, |world| world.layers.insert(name.clone(), ()).is_none())
     }

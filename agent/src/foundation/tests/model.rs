@@ -251,7 +251,7 @@ impl Model {
         let was_poisoned = self.engine.is_poisoned();
         let before = self.mounted();
         self.world.borrow_mut().set_fault(fault);
-        let raised = self.foundations.raise(&self.engine, plan.root);
+        let raised = self.foundations.raise(&self.engine, plan.root, &[]);
         self.world.borrow_mut().set_fault(None);
         match raised {
             Ok(mut foundation) => {
@@ -274,7 +274,7 @@ impl Model {
     fn refused(&mut self, message: &CreateContainerRequest) -> Result<(), TestCaseError> {
         let before = self.mounted();
         let plan = ContainerPlan::try_from(message).unwrap();
-        let refused = self.foundations.raise(&self.engine, plan.root).err();
+        let refused = self.foundations.raise(&self.engine, plan.root, &[]).err();
         let decided = matches!(
             refused,
             Some(

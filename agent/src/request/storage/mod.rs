@@ -1,5 +1,6 @@
 //! Storages: layers, scratch, the overlay over both, and volumes of the pod.
 
+mod guest_pull;
 mod layer;
 mod multi_layer;
 mod overlay;
@@ -9,9 +10,11 @@ mod volume;
 use policy_engine::request::{MountDevice, MountOverlay, ScratchMount};
 use policy_engine::{ContainerId, SandboxId};
 use proto::kata::agent::Storage;
+use registry_client::Reference;
 
 use super::{RequestError, refuse};
 
+pub(crate) use guest_pull::Metadata;
 pub(crate) use volume::VolumePlan;
 
 /// The most layers of a container: what overlayfs takes is 500.
@@ -35,14 +38,26 @@ const REFUSED_DRIVERS: [(&str, &str); 9] = [
 pub(crate) struct RootFilesystem {
     /// Volumes of the pod that the container brings, if they are not there yet.
     pub(crate) volumes: Vec<VolumePlan>,
-    /// Base first.
-    pub(crate) layers: Vec<MountDevice>,
+    pub(crate) layers: RootLayers,
     pub(crate) scratch: Option<ScratchMount>,
     pub(crate) overlay: MountOverlay,
 }
 
+/// Where a root's layers come from.
+#[derive(Debug)]
+pub(crate) enum RootLayers {
+    /// Disks of the host's, base first.
+    Disks(Vec<MountDevice>),
+    /// A registry. Which layers there are is found out by asking it.
+    Image {
+        reference: Reference,
+        /// What the shim says about the container beside its specification.
+        metadata: Metadata,
+    },
+}
+
 /// Sorts the storages of container `id` out: layers, at most one scratch, exactly one overlay that names each layer
-/// once, topmost first, or one root of Kata's multi-layer form; and volumes.
+/// once, topmost first, or one root of Kata's multi-layer form, or one image to be pulled; and volumes.
 ///
 /// Attack: a storage more or less than policy judges, or one file system twice under two names.
 pub(super) fn root_filesystem(
@@ -54,8 +69,11 @@ pub(super) fn root_filesystem(
     let mut scratch = None;
     let mut overlay = None;
     let mut parts = Vec::new();
+    let mut image = None;
     for storage in storages {
-        refuse(!storage.driver_options.is_empty(), "storages.driver_options", "no driver here has any")?;
+        let is_image = storage.driver == guest_pull::DRIVER;
+        let options = !storage.driver_options.is_empty() && !is_image;
+        refuse(options, "storages.driver_options", "this driver has none")?;
         if volume::is_volume(storage) {
             volumes.push(volume::volume(storage)?);
             continue;
@@ -77,6 +95,7 @@ pub(super) fn root_filesystem(
                 set_once(&mut scratch, scratch::memory_scratch(storage, id)?, "storages: scratch")?
             }
             "overlayfs" => set_once(&mut overlay, storage, "storages: overlay")?,
+            guest_pull::DRIVER => set_once(&mut image, storage, "storages: image_guest_pull")?,
             driver => return Err(refused_driver(driver)),
         }
     }
@@ -84,13 +103,18 @@ pub(super) fn root_filesystem(
         return Err(RequestError::Value { field: "storages", expected: "at most 128 layers" });
     }
     if !parts.is_empty() {
-        let other = overlay.is_some() || scratch.is_some() || !layers.is_empty();
+        let other = overlay.is_some() || scratch.is_some() || !layers.is_empty() || image.is_some();
         refuse(other, "storages: X-kata.multi-layer", "a container has one root")?;
         return multi_layer::root(&parts, id, volumes);
     }
+    if let Some(image) = image {
+        let other = overlay.is_some() || !layers.is_empty();
+        refuse(other, "storages: image_guest_pull", "a container has one root")?;
+        return guest_pull::root(image, id, scratch, volumes);
+    }
     let overlay = overlay.ok_or(RequestError::Missing { field: "storages: overlay" })?;
     let overlay = overlay::mount_overlay(overlay, id, &layers, scratch.as_ref())?;
-    Ok(RootFilesystem { volumes, layers, scratch, overlay })
+    Ok(RootFilesystem { volumes, layers: RootLayers::Disks(layers), scratch, overlay })
 }
 
 /// Sorts the storages of the sandbox out: at most one scratch for volumes, and volumes.

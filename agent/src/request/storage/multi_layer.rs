@@ -9,7 +9,7 @@ use proto::kata::agent::Storage;
 
 use super::scratch::{MEMORY_DEFAULT_BYTES, disk, target};
 use super::volume::VolumePlan;
-use super::{RequestError, RootFilesystem, layer, overlay, refuse, set_once};
+use super::{RequestError, RootFilesystem, RootLayers, layer, overlay, refuse, set_once};
 
 /// The driver that has the form; any other has it by the option.
 const DRIVER: &str = "erofs.multi-layer";
@@ -68,6 +68,7 @@ pub(super) fn root(
         scratch: Some(scratch.target.clone()),
         target: target(&root)?,
     };
+    let layers = RootLayers::Disks(layers);
     Ok(RootFilesystem { volumes, layers, scratch: Some(scratch), overlay })
 }
 

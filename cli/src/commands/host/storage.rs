@@ -3,18 +3,23 @@
 use clap::{Args, ValueEnum};
 use proto::kata::agent::Storage;
 
+use super::pull;
+
 /// Layers and scratch of a container.
 #[derive(Debug, Args)]
 pub(super) struct RootArgs {
     /// Block device of a layer as the guest sees it, base first: a /dev path, or a PCI path NN[/NN].
-    #[arg(long, value_name = "DEVICE", required = true)]
+    #[arg(long, value_name = "DEVICE", required_unless_present = "pull")]
     layer_device: Vec<String>,
     /// Root hash of the dm-verity tree of each layer, in the same order.
-    #[arg(long, value_name = "HEX", required = true)]
+    #[arg(long, value_name = "HEX", required_unless_present = "pull")]
     layer_root_hash: Vec<String>,
     /// Where the tree's superblock is on each device, in bytes.
-    #[arg(long, value_name = "BYTES", required = true)]
+    #[arg(long, value_name = "BYTES", required_unless_present = "pull")]
     layer_hash_offset: Vec<u64>,
+    /// Image that the guest pulls, in the place of layers: a reference, with or without `docker://`.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "layer_device")]
+    pull: Option<String>,
     /// File system of the layers.
     #[arg(long, value_enum, default_value_t = LayerFileSystem::Ext4)]
     layer_fstype: LayerFileSystem,
@@ -50,11 +55,15 @@ pub(super) fn root_path(container_id: &str) -> String {
 }
 
 impl RootArgs {
-    /// Layers base first, then scratch, then the overlay of them.
+    /// Layers base first, then scratch, then the overlay of them; or scratch, then an image.
     ///
     /// # Errors
     /// When there are not as many devices as root hashes and offsets.
     pub(super) fn storages(&self, container_id: &str, sandbox_id: &str) -> anyhow::Result<Vec<Storage>> {
+        if let Some(image) = &self.pull {
+            let scratch = self.scratch_storage(container_id, sandbox_id);
+            return Ok(scratch.into_iter().chain([pull::storage(image, container_id)]).collect());
+        }
         anyhow::ensure!(
             self.layer_device.len() == self.layer_root_hash.len()
                 && self.layer_device.len() == self.layer_hash_offset.len(),
@@ -135,6 +144,7 @@ mod tests {
             layer_device: vec!["/dev/vda".to_owned(), "02/03".to_owned()],
             layer_root_hash: vec!["aa".to_owned(), "bb".to_owned()],
             layer_hash_offset: vec![4096, 8192],
+            pull: None,
             layer_fstype: LayerFileSystem::Ext4,
             layer_first_number: 4,
             scratch: None,
@@ -172,6 +182,17 @@ mod tests {
             assert_eq!(mounted.options.last().unwrap(), option);
             assert_eq!(overlay.options.last().unwrap(), "X-kata.overlay-upper=/run/gcs/c/s/scratch/c");
         }
+    }
+
+    #[test]
+    fn an_image_is_a_root_with_or_without_scratch() {
+        let root = RootArgs { pull: Some("docker://registry.example/app".to_owned()), ..two_layers() };
+        let drivers = |root: &RootArgs| -> Vec<String> {
+            root.storages("c", "s").unwrap().into_iter().map(|storage| storage.driver).collect()
+        };
+        assert_eq!(drivers(&root), ["image_guest_pull"]);
+        let root = RootArgs { scratch: Some("tmpfs".to_owned()), ..root };
+        assert_eq!(drivers(&root), ["ephemeral", "image_guest_pull"]);
     }
 
     #[test]

@@ -56,7 +56,6 @@ fn storage_drivers_that_the_guest_does_not_have() {
         &[
             ("no driver", |request| request.storages[0].driver.clear()),
             ("virtio-fs", |request| request.storages[0].driver = "virtio-fs".to_owned()),
-            ("a guest pull", |request| request.storages[0].driver = "image_guest_pull".to_owned()),
             ("watched binds", |request| {
                 request.storages.push(Storage { driver: "watchable-bind".to_owned(), ..Default::default() });
             }),

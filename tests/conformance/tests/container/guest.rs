@@ -50,7 +50,12 @@ pub(crate) struct Guest {
 impl Guest {
     /// Starts a guest without a sandbox; `None`, except in CI, where a test has to be skipped.
     pub(crate) fn without_sandbox(policy: &Policy) -> Option<Self> {
-        match Self::start(policy) {
+        Self::configured(policy, |_| String::new())
+    }
+
+    /// The same with further lines of the configuration file, made when the folder of the guest is there.
+    pub(crate) fn configured(policy: &Policy, lines: impl FnOnce(&Path) -> String) -> Option<Self> {
+        match Self::start(policy, lines) {
             Ok(guest) => Some(guest),
             Err(reason) if env::var_os("CI").is_none() => {
                 println!("skipped: {reason}");
@@ -68,7 +73,7 @@ impl Guest {
     }
 
     /// The error is a reason to skip; anything else panics.
-    fn start(policy: &Policy) -> Result<Self, String> {
+    fn start(policy: &Policy, lines: impl FnOnce(&Path) -> String) -> Result<Self, String> {
         if env::var_os(ADDRESS_VARIABLE).is_some() {
             return Err(format!("{ADDRESS_VARIABLE} names an agent that has a policy already"));
         }
@@ -89,7 +94,7 @@ impl Guest {
         let image = image::write(folder.path());
         let cce = Cce(cce);
         let text = cce.create_policy(&image, folder.path(), policy);
-        let setup = Setup { policy: text.clone(), configuration: String::new() };
+        let setup = Setup { policy: text.clone(), configuration: lines(folder.path()) };
         let agent = AgentUnderTest::find(&setup).unwrap_or_else(|error| panic!("{error}: {error:?}"));
         let layers = cce.build_layers(&image, &folder.path().join("layers"));
         Ok(Self { agent, layers, command: policy.command.clone(), policy: text, folder })

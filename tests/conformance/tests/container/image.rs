@@ -20,9 +20,19 @@ const DIRECTORIES: [&str; 7] = ["bin", "dev", "etc", "proc", "run", "sys", "tmp"
 
 /// Writes the layout below `folder`.
 pub(crate) fn write(folder: &Path) -> PathBuf {
-    let layout = folder.join("image");
+    write_layers(folder.join("image"), &[base_layer(), top_layer()])
+}
+
+/// Writes the layout of an image whose first layer is of no policy.
+pub(crate) fn write_foreign(folder: &Path) -> PathBuf {
+    let mut archive = tar::Builder::new(Vec::new());
+    append_file(&mut archive, "etc/foreign", 0o644, b"foreign");
+    write_layers(folder.join("foreign"), &[archive.into_inner().unwrap(), base_layer()])
+}
+
+fn write_layers(layout: PathBuf, archives: &[Vec<u8>]) -> PathBuf {
     fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
-    let layers: Vec<Value> = [base_layer(), top_layer()]
+    let layers: Vec<Value> = archives
         .iter()
         .map(|archive| blob(&layout, "application/vnd.oci.image.layer.v1.tar", archive))
         .collect();

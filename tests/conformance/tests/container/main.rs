@@ -14,6 +14,8 @@ mod guest;
 mod image;
 mod life;
 mod policy;
+mod pull;
+mod registry;
 mod requests;
 mod state;
 mod stdio;

@@ -59,8 +59,8 @@ fn what_is_sealed_does_not_change() {
 fn a_sealed_layer_is_mounted_read_only_and_goes_away_again() {
     with_private_mounts(|| {
         let engine = permissive_engine();
-        let layer =
-            SealedLayer::from_archive(archive(&[("etc/os-release", "ID=test\n")]).as_slice()).unwrap();
+        let archive = archive(&[("etc/os-release", "ID=test\n")]);
+        let layer = Arc::new(SealedLayer::from_archive(archive.as_slice()).unwrap());
         let request = |root_hash| MountSealedLayer { target: target(7), root_hash };
         let other = engine.decide(request([7; 32].into())).unwrap();
         let error = mount_sealed_layer(other, &layer).unwrap_err();
@@ -71,12 +71,17 @@ fn a_sealed_layer_is_mounted_read_only_and_goes_away_again() {
         assert_eq!(mounted.target(), &target(7));
         assert_eq!(mounted.root_hash(), layer.root_hash());
         let file = Path::new(MOUNTED).join("etc/os-release");
-        // The mount keeps the memory.
+        let shared = Arc::downgrade(&layer);
         drop(layer);
+        // The mount keeps it, to be mounted again.
+        let again = MountSealedLayer { target: target(8), root_hash: mounted.root_hash() };
+        let again = mount_sealed_layer(engine.decide(again).unwrap(), &shared.upgrade().unwrap()).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "ID=test\n");
         assert_eq!(fs::write(&file, "x").unwrap_err().kind(), io::ErrorKind::ReadOnlyFilesystem);
         unmount_device(&engine, mounted);
         assert!(!Path::new(MOUNTED).exists());
+        unmount_device(&engine, again);
+        assert!(shared.upgrade().is_none());
         assert!(!engine.is_poisoned());
     });
 }
