@@ -16,6 +16,8 @@ pub(crate) const FOR_VM: &[Package] = &[Package { name: "qemu-system-x86", progr
 pub(crate) const FOR_VM_TESTS: &[Package] = &[
     Package { name: "cryptsetup-bin", program: "veritysetup" },
     Package { name: "erofs-utils", program: "mkfs.erofs" },
+    Package { name: "fdisk", program: "sfdisk" },
+    Package { name: "squashfs-tools", program: "mksquashfs" },
 ];
 
 /// What containers in tests are made of, what tests attach disks and start agents with, and where images come from.

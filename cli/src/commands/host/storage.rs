@@ -8,15 +8,26 @@ use super::pull;
 /// Layers and scratch of a container.
 #[derive(Debug, Args)]
 pub(super) struct RootArgs {
-    /// Block device of a layer as the guest sees it, base first: a /dev path, or a PCI path NN[/NN].
+    /// Disk of a layer as the guest sees it, base first: a /dev path, a PCI path NN[/NN], scsi:TARGET:UNIT, or
+    /// mmio:/dev/NAME.
     #[arg(long, value_name = "DEVICE", required_unless_present = "pull")]
     layer_device: Vec<String>,
+    /// Partition of each disk, in the same order; 0 for the whole disk. Left out, layers have whole disks.
+    #[arg(long, value_name = "NUMBER")]
+    layer_partition: Vec<u8>,
     /// Root hash of the dm-verity tree of each layer, in the same order.
     #[arg(long, value_name = "HEX", required_unless_present = "pull")]
     layer_root_hash: Vec<String>,
-    /// Where the tree's superblock is on each device, in bytes.
-    #[arg(long, value_name = "BYTES", required_unless_present = "pull")]
+    /// Where the tree's superblock is on each disk or partition, in bytes. Left out, the guest looks behind the file
+    /// system.
+    #[arg(long, value_name = "BYTES")]
     layer_hash_offset: Vec<u64>,
+    /// The trees have no superblock: they start at their offset.
+    #[arg(long, requires = "layer_hash_offset")]
+    layer_no_superblock: bool,
+    /// Salt of the trees.
+    #[arg(long, value_name = "HEX")]
+    layer_salt: Option<String>,
     /// Image that the guest pulls, in the place of layers: a reference, with or without `docker://`.
     #[arg(long, value_name = "IMAGE", conflicts_with = "layer_device")]
     pull: Option<String>,
@@ -38,6 +49,7 @@ pub(super) struct RootArgs {
 enum LayerFileSystem {
     Ext4,
     Erofs,
+    Squashfs,
 }
 
 impl LayerFileSystem {
@@ -45,7 +57,21 @@ impl LayerFileSystem {
         match self {
             Self::Ext4 => "ext4",
             Self::Erofs => "erofs",
+            Self::Squashfs => "squashfs",
         }
+    }
+}
+
+/// The storage driver that has such devices, and the device as that driver names it.
+fn driver_and_source(device: &str) -> (&'static str, &str) {
+    if let Some(address) = device.strip_prefix("scsi:") {
+        ("scsi", address)
+    } else if let Some(node) = device.strip_prefix("mmio:") {
+        ("mmioblk", node)
+    } else if device.starts_with("/dev/pmem") {
+        ("nvdimm", device)
+    } else {
+        ("blk", device)
     }
 }
 
@@ -58,16 +84,19 @@ impl RootArgs {
     /// Layers base first, then scratch, then the overlay of them; or scratch, then an image.
     ///
     /// # Errors
-    /// When there are not as many devices as root hashes and offsets.
+    /// When there are not as many devices as root hashes, or offsets or partitions of some layers alone.
     pub(super) fn storages(&self, container_id: &str, sandbox_id: &str) -> anyhow::Result<Vec<Storage>> {
         if let Some(image) = &self.pull {
             let scratch = self.scratch_storage(container_id, sandbox_id);
             return Ok(scratch.into_iter().chain([pull::storage(image, container_id)]).collect());
         }
+        let layers = self.layer_device.len();
+        let for_each = |values: usize| values == 0 || values == layers;
         anyhow::ensure!(
-            self.layer_device.len() == self.layer_root_hash.len()
-                && self.layer_device.len() == self.layer_hash_offset.len(),
-            "each layer needs a device, a root hash and a hash offset"
+            self.layer_root_hash.len() == layers
+                && for_each(self.layer_hash_offset.len())
+                && for_each(self.layer_partition.len()),
+            "each layer needs a device and a root hash; hash offsets and partitions are given for all or for none"
         );
         let mut storages = self.layers();
         // The kernel wants the topmost layer first.
@@ -89,25 +118,41 @@ impl RootArgs {
     }
 
     fn layers(&self) -> Vec<Storage> {
-        self.layer_device
-            .iter()
-            .zip(&self.layer_root_hash)
-            .zip(&self.layer_hash_offset)
-            .zip(self.layer_first_number..)
-            .map(|(((device, root_hash), hash_offset_bytes), number)| Storage {
-                driver: "blk".to_owned(),
-                source: device.clone(),
+        let numbered = self.layer_device.iter().zip(&self.layer_root_hash).zip(self.layer_first_number..);
+        let layer = |(index, ((device, root_hash), number)): (usize, ((&String, &String), u32))| {
+            let (driver, source) = driver_and_source(device);
+            Storage {
+                driver: driver.to_owned(),
+                source: source.to_owned(),
                 fstype: self.layer_fstype.name().to_owned(),
-                options: vec![
-                    "ro".to_owned(),
-                    "X-kata.dmverity-enabled=true".to_owned(),
-                    format!("X-kata.dmverity.roothash={root_hash}"),
-                    format!("X-kata.dmverity.hashoffset={hash_offset_bytes}"),
-                ],
+                options: self.layer_options(index, root_hash),
                 mount_point: format!("/run/mounts/scsi/m{number}"),
                 ..Default::default()
-            })
-            .collect()
+            }
+        };
+        numbered.enumerate().map(layer).collect()
+    }
+
+    fn layer_options(&self, index: usize, root_hash: &str) -> Vec<String> {
+        let mut options = vec![
+            "ro".to_owned(),
+            "X-kata.dmverity-enabled=true".to_owned(),
+            format!("X-kata.dmverity.roothash={root_hash}"),
+        ];
+        if let Some(offset_bytes) = self.layer_hash_offset.get(index) {
+            options.push(format!("X-kata.dmverity.hashoffset={offset_bytes}"));
+        }
+        if let Some(salt) = &self.layer_salt {
+            options.push(format!("X-kata.dmverity.salt={salt}"));
+        }
+        if self.layer_no_superblock {
+            options.push("X-kata.dmverity.no-superblock=true".to_owned());
+        }
+        if let Some(partition) = self.layer_partition.get(index).filter(|number| **number != 0) {
+            options.push("X-kata.gpt-partitioned=true".to_owned());
+            options.push(format!("X-kata.partition-number={partition}"));
+        }
+        options
     }
 
     fn scratch_storage(&self, container_id: &str, sandbox_id: &str) -> Option<Storage> {
@@ -143,7 +188,10 @@ mod tests {
         RootArgs {
             layer_device: vec!["/dev/vda".to_owned(), "02/03".to_owned()],
             layer_root_hash: vec!["aa".to_owned(), "bb".to_owned()],
+            layer_partition: Vec::new(),
             layer_hash_offset: vec![4096, 8192],
+            layer_no_superblock: false,
+            layer_salt: None,
             pull: None,
             layer_fstype: LayerFileSystem::Ext4,
             layer_first_number: 4,
@@ -168,6 +216,28 @@ mod tests {
         );
         assert_eq!(overlay.options, ["lowerdir=/run/mounts/scsi/m5:/run/mounts/scsi/m4"]);
         assert_eq!(overlay.mount_point, "/run/kata-containers/c/rootfs");
+    }
+
+    #[test]
+    fn a_disk_is_named_as_its_driver_does() {
+        let layers = RootArgs {
+            layer_device: ["scsi:0:3", "/dev/pmem0", "mmio:/dev/vdb", "/dev/vda"].map(str::to_owned).into(),
+            layer_root_hash: vec!["aa".to_owned(); 4],
+            layer_partition: vec![0, 0, 2, 0],
+            layer_hash_offset: Vec::new(),
+            layer_salt: Some("00".to_owned()),
+            ..two_layers()
+        };
+        let storages = layers.storages("c", "s").unwrap();
+        let named: Vec<_> =
+            storages.iter().map(|layer| (layer.driver.as_str(), layer.source.as_str())).collect();
+        let disks = [("scsi", "0:3"), ("nvdimm", "/dev/pmem0"), ("mmioblk", "/dev/vdb"), ("blk", "/dev/vda")];
+        assert_eq!(named[..4], disks);
+        assert_eq!(storages[0].options[3..], ["X-kata.dmverity.salt=00"]);
+        let partition = ["X-kata.gpt-partitioned=true", "X-kata.partition-number=2"];
+        assert_eq!(storages[2].options[4..], partition);
+        let bare = RootArgs { layer_no_superblock: true, ..two_layers() }.storages("c", "s").unwrap();
+        assert_eq!(bare[0].options[4..], ["X-kata.dmverity.no-superblock=true"]);
     }
 
     #[test]
@@ -200,6 +270,7 @@ mod tests {
         assert!(
             RootArgs { layer_root_hash: vec!["aa".to_owned()], ..two_layers() }.storages("c", "s").is_err()
         );
+        assert!(RootArgs { layer_partition: vec![1], ..two_layers() }.storages("c", "s").is_err());
         assert!(RootArgs { layer_hash_offset: vec![1], ..two_layers() }.storages("c", "s").is_err());
     }
 }
