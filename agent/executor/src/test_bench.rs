@@ -81,6 +81,20 @@ impl Disk {
         Self { digest, image, device }
     }
 
+    /// A disk with these bytes, which nobody has hashed.
+    pub(crate) fn with_content(content: &[u8]) -> File {
+        let mut image = tempfile::tempfile().unwrap();
+        image.write_all(content).unwrap();
+        loop_device::attach_read_only(&image, 512).unwrap()
+    }
+
+    /// All that is on the disk: data, superblock, tree.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        let mut content = vec![0; usize::try_from(self.image.metadata().unwrap().len()).unwrap()];
+        self.image.read_exact_at(&mut content, 0).unwrap();
+        content
+    }
+
     /// Writes to the disk behind the guest's back.
     pub(crate) fn write(&mut self, bytes: &[u8], offset_bytes: u64) {
         self.image.write_all_at(bytes, offset_bytes).unwrap();
@@ -97,8 +111,7 @@ impl Disk {
 
     /// How a host would name it.
     pub(crate) fn source(&self) -> BlockSource {
-        let number = rustix::fs::fstat(&self.device).unwrap().st_rdev;
-        BlockSource::Node(format!("loop{}", rustix::fs::minor(number)))
+        source_of(&self.device)
     }
 
     /// The request to mount it as number `number`.
@@ -123,6 +136,12 @@ impl Disk {
     pub(crate) fn mount(&self, engine: &Engine, number: u32) -> Layer {
         layers::mount_device(engine.decide(self.request(number)).unwrap()).unwrap()
     }
+}
+
+/// How a host would name a loop device.
+pub(crate) fn source_of(device: &File) -> BlockSource {
+    let number = rustix::fs::fstat(device).unwrap().st_rdev;
+    BlockSource::Node(format!("loop{}", rustix::fs::minor(number)))
 }
 
 pub(crate) fn target(number: u32) -> DeviceTarget {

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{disk::Disk, error::StartError, initdata::Initdata};
+use crate::{
+    disk::{Disk, PersistentMemory},
+    error::StartError,
+    initdata::Initdata,
+};
 
 /// A guest boots within seconds, and under software emulation on a busy machine within a minute.
 const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -49,6 +53,10 @@ pub struct VmConfig {
     pub host_data: [u8; 32],
     /// The disks that are there at boot, in the order of their places.
     pub disks: Vec<Disk>,
+    /// Disks on a SCSI bus, as logical units of its target 0, in this order: `0:0`, `0:1`, ...
+    pub scsi_disks: Vec<Disk>,
+    /// Persistent memory modules: `/dev/pmem0`, `/dev/pmem1`, ...
+    pub persistent_memory: Vec<PersistentMemory>,
     /// Free places for disks that are added later.
     pub spare_places: u8,
     /// Memory in MiB.
@@ -70,6 +78,8 @@ impl VmConfig {
             initdata: None,
             host_data,
             disks: Vec::new(),
+            scsi_disks: Vec::new(),
+            persistent_memory: Vec::new(),
             spare_places: 0,
             memory_mib: 512,
             vcpus: 2,

@@ -42,6 +42,15 @@ impl Disk {
     }
 }
 
+/// A raw file that becomes a persistent memory module, to which the guest may write as far as the hypervisor cares.
+#[derive(Debug, Clone)]
+pub struct PersistentMemory {
+    /// The file.
+    pub file: PathBuf,
+    /// Its size in MiB, an even number: Linux takes it in pieces of 2 MiB.
+    pub size_mib: u32,
+}
+
 /// Where the guest sees a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GuestDisk {

@@ -22,7 +22,7 @@ mod vsock;
 pub use self::igvm::{GdbError, LaunchError};
 pub use accelerator::Accelerator;
 pub use config::{BootFiles, VmConfig};
-pub use disk::{Access, Disk, GuestDisk};
+pub use disk::{Access, Disk, GuestDisk, PersistentMemory};
 pub use error::{AttachError, StartError};
 pub use host::{Host, HostError};
 pub use initdata::{Initdata, InitdataError};

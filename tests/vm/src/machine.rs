@@ -243,7 +243,7 @@ impl VirtualMachine {
     pub fn attach_disk(&mut self, disk: &Disk) -> Result<GuestDisk, AttachError> {
         let place = self.places.iter_mut().find(|place| !place.taken).ok_or(AttachError::NoPlace)?;
         let address = place.address;
-        self.qmp.execute("blockdev-add", qemu::blockdev(address, disk))?;
+        self.qmp.execute("blockdev-add", qemu::blockdev(&address.node_name(), disk))?;
         let device = json!({
             "driver": "virtio-blk-pci",
             "id": address.device_id(),

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    Accelerator, Disk, GuestDisk, VmConfig,
+    Accelerator, Disk, GuestDisk, PersistentMemory, VmConfig,
     disk::{Access, MAX_DISKS},
     error::StartError,
     vsock::VsockSockets,
@@ -15,6 +15,8 @@ use crate::{
 pub(crate) const VSOCK_DEVICE: &str = "vsock0";
 /// Place of the vsock device on the root bus.
 const VSOCK_SLOT: &str = "0x03";
+/// Place of the SCSI controller on the root bus.
+const SCSI_SLOT: &str = "0x04";
 
 /// A place for a disk, and whether one is there.
 #[derive(Debug)]
@@ -68,8 +70,8 @@ pub(crate) fn arguments(
     let memory = config.memory_mib;
     let mut arguments: Vec<String> = accelerator.arguments().map(str::to_owned).to_vec();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
-    add("-machine", "q35,memory-backend=memory".to_owned());
-    add("-m", format!("{memory}M"));
+    add("-machine", machine(config));
+    add("-m", memory_size(config));
     // The vsock back-end reads and writes the guest's memory.
     add("-object", format!("memory-backend-memfd,id=memory,size={memory}M,share=on"));
     add("-smp", config.vcpus.to_string());
@@ -90,22 +92,69 @@ pub(crate) fn arguments(
         add("-device", place.address.port_argument());
     }
     for (place, disk) in places.iter().zip(disks) {
-        add("-blockdev", blockdev(place.address, disk).to_string());
+        add("-blockdev", blockdev(&place.address.node_name(), disk).to_string());
         let (id, node, port) =
             (place.address.device_id(), place.address.node_name(), place.address.port_id());
         add("-device", format!("virtio-blk-pci,id={id},drive={node},bus={port}"));
     }
+    arguments.extend(scsi_disks(&config.scsi_disks));
+    arguments.extend(persistent_memory(&config.persistent_memory));
     arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned));
     arguments
 }
 
+fn machine(config: &VmConfig) -> String {
+    let modules = if config.persistent_memory.is_empty() { "" } else { ",nvdimm=on" };
+    format!("q35,memory-backend=memory{modules}")
+}
+
+/// Memory, and room for modules behind it.
+fn memory_size(config: &VmConfig) -> String {
+    let memory = config.memory_mib;
+    if config.persistent_memory.is_empty() {
+        return format!("{memory}M");
+    }
+    let sizes = config.persistent_memory.iter().map(|module| module.size_mib);
+    let total = sizes.fold(memory, u32::saturating_add);
+    format!("{memory}M,slots={},maxmem={total}M", config.persistent_memory.len())
+}
+
+/// One controller with all disks, where there are any.
+fn scsi_disks(disks: &[Disk]) -> Vec<String> {
+    if disks.is_empty() {
+        return Vec::new();
+    }
+    let mut arguments =
+        vec!["-device".to_owned(), format!("virtio-scsi-pci,id=scsi,bus=pcie.0,addr={SCSI_SLOT}")];
+    for (unit, disk) in disks.iter().enumerate() {
+        let node = format!("unit{unit}");
+        arguments.extend(["-blockdev".to_owned(), blockdev(&node, disk).to_string()]);
+        let device = format!("scsi-hd,bus=scsi.0,channel=0,scsi-id=0,lun={unit},drive={node}");
+        arguments.extend(["-device".to_owned(), device]);
+    }
+    arguments
+}
+
+/// Modules over files. The back-end of the vsock device needs all memory to be shared.
+fn persistent_memory(modules: &[PersistentMemory]) -> Vec<String> {
+    let module = |(number, module): (usize, &PersistentMemory)| {
+        let PersistentMemory { file, size_mib } = module;
+        let backend = format!(
+            "memory-backend-file,id=module{number},mem-path={},size={size_mib}M,share=on",
+            file.display()
+        );
+        ["-object".to_owned(), backend, "-device".to_owned(), format!("nvdimm,memdev=module{number}")]
+    };
+    modules.iter().enumerate().flat_map(module).collect()
+}
+
 /// QEMU's view of a disk's file, for its command line and its control socket alike. Without locks: a hostile host
 /// attaches one file twice, or writes to it while the guest reads.
-pub(crate) fn blockdev(address: GuestDisk, disk: &Disk) -> Value {
+pub(crate) fn blockdev(node_name: &str, disk: &Disk) -> Value {
     let read_only = disk.access == Access::ReadOnly;
     json!({
         "driver": "raw",
-        "node-name": address.node_name(),
+        "node-name": node_name,
         "read-only": read_only,
         "file": { "driver": "file", "filename": disk.file, "read-only": read_only, "locking": "off" },
     })

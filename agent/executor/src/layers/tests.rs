@@ -1,3 +1,5 @@
+mod hash_trees;
+
 use std::fs;
 use std::path::Path;
 

@@ -70,3 +70,33 @@ fn a_copy_is_accepted_only_with_its_root_hash() {
     let none = copy_verified(&mut &data[..], &mut io::sink(), 0, &salt, expected);
     assert!(matches!(none, Err(HashDeviceError::Empty)));
 }
+
+/// Salt and block are hashed as one text. That a block always has 4096 bytes is what tells where the salt ends.
+#[test]
+fn bytes_do_not_move_between_salt_and_block() {
+    let text = sample(2);
+    let root_of_split = |salt_size: usize| {
+        let (salt, rest) = text.split_at(salt_size);
+        root_of(&mut &rest[..BLOCK_SIZE], 1, &Salt::new(salt).unwrap()).unwrap()
+    };
+    let expected = root_of_split(32);
+    for salt_size in (0..=256).filter(|size| *size != 32) {
+        assert_ne!(root_of_split(salt_size), expected, "{salt_size} bytes of salt");
+    }
+}
+
+/// The blocks of a tree's level are data of a tree with fewer levels and the same root hash: whoever takes a number of
+/// blocks from a stranger has to look at what the data is.
+#[test]
+fn a_root_hash_does_not_tell_the_number_of_levels() {
+    let data = sample(300);
+    let salt = Salt::of_layers();
+    let mut builder = TreeBuilder::new(&salt);
+    data.as_chunks().0.iter().for_each(|block| builder.push(block));
+    let tree = builder.finish().unwrap();
+    let mut blocks = Vec::new();
+    tree.write_to(&mut blocks).unwrap();
+    let (top, leaves) = blocks.split_at(BLOCK_SIZE);
+    assert_eq!(root_of(&mut &top[..], 1, &salt).unwrap(), tree.root_hash());
+    assert_eq!(root_of(&mut &leaves[..], 3, &salt).unwrap(), tree.root_hash());
+}
