@@ -90,6 +90,8 @@ pub(crate) fn partitioned(file: &Path, parts: &[&Path]) {
     disk.set_len(start + PARTITION_ALIGNMENT_BYTES).unwrap();
     let mut sfdisk = Command::new("sfdisk");
     sfdisk.args(["--quiet", "--no-reread", "--no-tell-kernel"]).arg(file).stdin(Stdio::piped());
+    // It tells of the file systems that it finds.
+    sfdisk.stdout(Stdio::null()).stderr(Stdio::null());
     let mut sfdisk = sfdisk.spawn().unwrap();
     sfdisk.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
     assert!(sfdisk.wait().unwrap().success());
