@@ -11,7 +11,7 @@ use proto::kata::agent::Storage;
 
 use super::{RequestError, set_once, unknown_option};
 
-/// The storage drivers that bring a layer.
+/// The storage drivers that bring a disk.
 pub(super) fn is_disk_driver(driver: &str) -> bool {
     matches!(driver, "blk" | "mmioblk" | "scsi" | "nvdimm")
 }
@@ -43,15 +43,15 @@ pub(super) fn layer(storage: &Storage) -> Result<MountDevice, RequestError> {
 
 /// What part of a disk is a layer, and what proves it.
 #[derive(Debug)]
-pub(super) struct VerifiedArea {
-    pub(super) root_hash: RootHash,
-    pub(super) partition: Option<PartitionNumber>,
-    pub(super) hash_tree: HashTree,
+struct VerifiedArea {
+    root_hash: RootHash,
+    partition: Option<PartitionNumber>,
+    hash_tree: HashTree,
 }
 
 /// The options of a layer, of which a storage has each at most once.
 #[derive(Debug, Default)]
-pub(super) struct LayerOptions {
+struct LayerOptions {
     read_only: Option<()>,
     enabled: Option<()>,
     root_hash: Option<RootHash>,
@@ -68,7 +68,7 @@ pub(super) struct LayerOptions {
 
 impl LayerOptions {
     /// Takes in `option` if it is one of a layer's, and says whether it was.
-    pub(super) fn take(&mut self, option: &str) -> Result<bool, RequestError> {
+    fn take(&mut self, option: &str) -> Result<bool, RequestError> {
         match option.split_once('=').unwrap_or((option, "")) {
             ("ro", "") => set_once(&mut self.read_only, (), "ro")?,
             ("X-kata.dmverity-enabled", value) => {
@@ -125,7 +125,7 @@ impl LayerOptions {
     }
 
     /// What the options say together.
-    pub(super) fn finish(self) -> Result<VerifiedArea, RequestError> {
+    fn finish(self) -> Result<VerifiedArea, RequestError> {
         if self.enabled.is_none() || self.read_only.is_none() {
             return Err(RequestError::Value {
                 field: "storages.options",
@@ -182,7 +182,7 @@ fn only(
     set_once(place, (), field)
 }
 
-pub(super) fn filesystem(fstype: &str) -> Result<LayerFilesystem, RequestError> {
+fn filesystem(fstype: &str) -> Result<LayerFilesystem, RequestError> {
     match fstype {
         "ext4" => Ok(LayerFilesystem::Ext4),
         "erofs" => Ok(LayerFilesystem::Erofs),
