@@ -116,6 +116,10 @@ fn what_is_not_expected_does_not_verify() {
     let output = files.verify(&["--endorsement", &report]);
     assert_eq!((code(&output), failing(&json(&output))), (Some(1), vec!["endorsement"]));
     let info = evidence.join("body.uvm_reference_info.bin").display().to_string();
+    let output = files.verify(&["--endorsement", &report, "--endorsement", &info]);
+    assert_eq!(code(&output), Some(0), "one of the endorsements is about this launch");
+    let output = files.verify(&["--endorsement", &report, "--endorsement", &report]);
+    assert_eq!((code(&output), failing(&json(&output))), (Some(1), vec!["endorsement"]));
     let output = files.verify(&["--endorsement", &info, "--endorsement-feed", "another"]);
     assert_eq!((code(&output), failing(&json(&output))), (Some(1), vec!["endorsement"]));
 }

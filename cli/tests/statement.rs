@@ -94,6 +94,25 @@ fn a_signed_endorsement_is_what_a_verifier_takes() {
 }
 
 #[test]
+fn each_launch_of_an_image_has_an_endorsement_of_its_own() {
+    let signer = Signer::new();
+    let (firmware, igvm) = ("ab".repeat(48), "cd".repeat(48));
+    let text = format!("{{\"measurement\":\"{firmware}\",\"igvm\":{{\"measurement\":\"{igvm}\"}}}}");
+    let values = signer.write("r.json", &text);
+    for (launch, measurement) in [("firmware", firmware), ("igvm", igvm)] {
+        let output = signer.sign("endorsement", &values, &["--svn", "9", "--launch", launch]);
+        assert!(output.status.success(), "{output:?}");
+        let statement =
+            Envelope::parse(&fs::read(signer.path("out.cose")).unwrap()).unwrap().verify().unwrap();
+        let payload: Value = serde_json::from_slice(statement.payload()).unwrap();
+        assert_eq!(payload["x-ms-sevsnpvm-launchmeasurement"], measurement);
+    }
+    let old = signer.write("old.json", &format!("{{\"measurement\":\"{}\"}}", "ab".repeat(48)));
+    let output = signer.sign("endorsement", &old, &["--svn", "9", "--launch", "igvm"]);
+    assert_eq!(output.status.code(), Some(2), "an image without an IGVM file has no such measurement");
+}
+
+#[test]
 fn nothing_is_written_that_nobody_would_believe() {
     let signer = Signer::new();
     let fragment = signer.write("f.rego", "package example\n");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use attestation::report::{HostData, Measurement, Report, ReportData};
-use attestation::verify::endorsement::{Endorsement, TrustedEndorser};
+use attestation::verify::endorsement::{Endorsement, EndorsementError, TrustedEndorser};
 use attestation::verify::{CertificateBundle, Check, Expectations, TrustedRoots, Verdict, verify};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,9 +34,10 @@ pub(crate) struct VerifyArgs {
     /// The data whose SHA-256 REPORT_DATA must begin with; zeros must follow.
     #[arg(long, value_name = "FILE")]
     runtime_data: Option<PathBuf>,
-    /// A COSE_Sign1 endorsement of the image (Azure's reference info) that MEASUREMENT must match.
-    #[arg(long, value_name = "FILE")]
-    endorsement: Option<PathBuf>,
+    /// A COSE_Sign1 endorsement of the image (Azure's reference info) that MEASUREMENT must match. Can be repeated, as an
+    /// image has one for each way to launch it: one of them must match.
+    #[arg(id = "endorsement", long, value_name = "FILE")]
+    endorsements: Vec<PathBuf>,
     /// Who may sign the endorsement, as did:x509.
     #[arg(long, value_name = "DID", requires = "endorsement")]
     endorsement_issuer: Option<String>,
@@ -108,12 +109,28 @@ pub(crate) fn run(args: &VerifyArgs) -> anyhow::Result<Answer> {
         ..Expectations::default()
     };
     let mut verdict = verify(&report, &bundle, &roots, &expectations);
-    if let Some(path) = &args.endorsement {
-        verdict.add_endorsement(&report, Endorsement::verify(&read(path)?, &[trusted_endorser(args)]));
+    if let Some(endorsement) = endorsement(args, &report)? {
+        verdict.add_endorsement(&report, endorsement);
     }
     let verified = verdict.is_verified();
     let outcome = Outcome { verdict, report };
     if verified { Answer::yes(&outcome) } else { Answer::no(&outcome) }
+}
+
+/// The endorsement that is valid and about this report; else the first one, for the verdict to say what is wrong with it.
+fn endorsement(
+    args: &VerifyArgs,
+    report: &Report,
+) -> anyhow::Result<Option<Result<Endorsement, EndorsementError>>> {
+    let mut first = None;
+    for path in &args.endorsements {
+        let endorsement = Endorsement::verify(&read(path)?, &[trusted_endorser(args)]);
+        if endorsement.as_ref().is_ok_and(|valid| valid.measurement == report.measurement()) {
+            return Ok(Some(endorsement));
+        }
+        first.get_or_insert(endorsement);
+    }
+    Ok(first)
 }
 
 fn trusted_endorser(args: &VerifyArgs) -> TrustedEndorser {
