@@ -114,7 +114,9 @@ fn layers_without_verity_or_with_options_of_the_hosts() {
         &[
             ("a writable layer", |request| request.storages[0].options[0] = "rw".to_owned()),
             ("a layer without verity", |request| request.storages[0].options.truncate(1)),
-            ("a salt", |request| request.storages[0].options.push("X-kata.dmverity.salt=00".to_owned())),
+            ("a salt that is none", |request| {
+                request.storages[0].options.push("X-kata.dmverity.salt=xx".to_owned());
+            }),
             ("a file system of the host's choice", |request| request.storages[0].fstype = "xfs".to_owned()),
             ("a short root hash", |request| {
                 request.storages[0].options[2] = "X-kata.dmverity.roothash=00".to_owned()
