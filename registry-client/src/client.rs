@@ -116,9 +116,9 @@ impl Client {
             match Document::parse(&text, media_type.as_deref()).map_err(unusable)? {
                 Document::Index(entries) => {
                     let chosen = choose(&entries, platform).map_err(unusable)?;
-                    text = self.named_document(reference, "manifests", chosen).await?;
+                    text = self.named_document(reference, "manifests", &chosen).await?;
                     digest = chosen.digest;
-                    media_type = Some(chosen.media_type.clone());
+                    media_type = Some(chosen.media_type);
                 }
                 Document::Manifest(manifest) => {
                     let config = self.named_document(reference, "blobs", &manifest.config).await?;

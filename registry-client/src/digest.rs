@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, de};
 use sha2::digest::Output;
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -82,6 +83,12 @@ fn parse_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
         *byte = (value(*high)? << 4) | value(*low)?;
     }
     Some(bytes)
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
 }
 
 impl fmt::Display for Digest {

@@ -1,7 +1,7 @@
 //! Manifests, indexes and configurations of images (OCI Image Format Specification 1.1; Docker's image manifest version 2,
 //! schema 2).
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 
 use crate::digest::Digest;
 
@@ -42,7 +42,6 @@ pub struct Descriptor {
     /// What it is.
     pub media_type: String,
     /// Which digest it has.
-    #[serde(deserialize_with = "digest")]
     pub digest: Digest,
     /// How many bytes it has.
     #[serde(rename = "size")]
@@ -120,7 +119,6 @@ pub struct ProcessConfig {
 struct RootFs {
     #[serde(rename = "type")]
     kind: String,
-    #[serde(deserialize_with = "digests")]
     diff_ids: Vec<Digest>,
 }
 
@@ -174,12 +172,21 @@ pub(crate) enum Document {
     Manifest(Manifest),
 }
 
-/// One manifest of an index.
+/// One manifest of an index. The members are those of a descriptor and one more: to flatten a descriptor into it, serde
+/// would keep all that a hostile document has besides, at many times its size.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct IndexEntry {
-    #[serde(flatten)]
-    descriptor: Descriptor,
+    media_type: String,
+    digest: Digest,
+    size: u64,
     platform: Option<EntryPlatform>,
+}
+
+impl IndexEntry {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor { media_type: self.media_type.clone(), digest: self.digest, size_bytes: self.size }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -235,10 +242,7 @@ impl Document {
 }
 
 /// The entry for a platform: the first that fits. One that stands alone need not say what it is for.
-pub(crate) fn choose<'a>(
-    entries: &'a [IndexEntry],
-    platform: &Platform,
-) -> Result<&'a Descriptor, ImageError> {
+pub(crate) fn choose(entries: &[IndexEntry], platform: &Platform) -> Result<Descriptor, ImageError> {
     let fits = |entry: &&IndexEntry| {
         entry
             .platform
@@ -249,7 +253,7 @@ pub(crate) fn choose<'a>(
         [only] if only.platform.is_none() => Some(only),
         _ => entries.iter().find(fits),
     };
-    chosen.map(|entry| &entry.descriptor).ok_or_else(|| ImageError::NoPlatform(platform.clone()))
+    chosen.map(IndexEntry::descriptor).ok_or_else(|| ImageError::NoPlatform(platform.clone()))
 }
 
 impl Manifest {
@@ -317,15 +321,6 @@ fn is_schema1(bytes: &[u8]) -> bool {
 /// As much of a foreign text as a message shows.
 fn shortened(text: &str) -> String {
     text.chars().take(100).collect()
-}
-
-fn digest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-}
-
-fn digests<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
-    let texts = Vec::<String>::deserialize(deserializer)?;
-    texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
 }
 
 /// Go writes `null` for what is empty.
