@@ -38,6 +38,24 @@ impl BootFiles {
     }
 }
 
+/// A launch from an IGVM file.
+#[derive(Debug, Clone)]
+pub struct IgvmLaunch {
+    /// The file.
+    pub file: PathBuf,
+    /// What the processor says to the first validation of a page of this kind, if it does not do it.
+    pub refusal: Option<Refusal>,
+}
+
+/// A validation of memory that did not succeed, as it is when the host plays foul.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Whether the page is one of 2 MiB, else of 4 KiB.
+    pub large: bool,
+    /// Whether the processor says that the page was valid before, else that it failed.
+    pub was_valid: bool,
+}
+
 /// A machine that is to be started.
 #[derive(Debug, Clone)]
 pub struct VmConfig {
@@ -46,7 +64,7 @@ pub struct VmConfig {
     /// What is booted.
     pub boot: BootFiles,
     /// Where given, the machine is launched from this IGVM file of the same image, without firmware.
-    pub igvm: Option<PathBuf>,
+    pub igvm: Option<IgvmLaunch>,
     /// The policy on a disk of its own, behind the others.
     pub initdata: Option<Initdata>,
     /// Given to the emulated secure processor as a hypervisor would give it at launch.

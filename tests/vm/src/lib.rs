@@ -21,7 +21,7 @@ mod vsock;
 
 pub use self::igvm::{GdbError, LaunchError};
 pub use accelerator::Accelerator;
-pub use config::{BootFiles, VmConfig};
+pub use config::{BootFiles, IgvmLaunch, Refusal, VmConfig};
 pub use disk::{Access, Disk, GuestDisk, PersistentMemory};
 pub use error::{AttachError, StartError};
 pub use host::{Host, HostError};

@@ -77,7 +77,7 @@ impl VirtualMachine {
         // A socket's path has at most 107 bytes, which the folder of the logs may exceed.
         let run =
             tempfile::Builder::new().prefix("vm-").tempdir().map_err(folder_error(&std::env::temp_dir()))?;
-        let loader = config.igvm.as_deref().map(Loader::read).transpose()?;
+        let loader = config.igvm.as_ref().map(Loader::read).transpose()?;
         let accelerator = Accelerator::choose(host, &config.boot.vmlinuz, &host.logs(""))?;
         let mut measurement = measure(config)?;
         if let Some(loader) = &loader {

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use crate::config::Refusal;
+
 use super::{
     Contents, LaunchError, Loader, PAGE_SIZE, PRIVATE_BIT,
     gdb::{Gdb, Register},
@@ -15,6 +17,11 @@ const LARGE: u64 = 1;
 const LARGE_PAGE_SIZE: u64 = 2 << 20;
 const DONE: u64 = 0;
 const SIZE_MISMATCH: u64 = 6;
+const FAILED: u64 = 1;
+/// `VMGEXIT` as it is encoded, by which the guest asks the host for something.
+const VMGEXIT: [u8; 4] = [0xf3, 0x0f, 0x01, 0xd9];
+/// What it asks for in the GHCB's MSR: its end.
+const TERMINATE: u64 = 0x100;
 /// The flag by which it says that a page was valid before.
 const CARRY: u64 = 1;
 
@@ -29,7 +36,7 @@ pub(crate) fn start(loader: &Loader, socket: &Path) -> Result<(), LaunchError> {
     let contents = &loader.contents;
     let mut gdb = Gdb::connect(socket)?;
     set_state(&mut gdb, contents)?;
-    validate(&mut gdb, contents)?;
+    validate(&mut gdb, contents, loader.refusal)?;
     Ok(gdb.detach()?)
 }
 
@@ -99,70 +106,85 @@ fn place_timer(gdb: &mut Gdb) -> Result<(), LaunchError> {
 }
 
 /// Answers the validation of memory until the guest comes to its kernel.
-fn validate(gdb: &mut Gdb, contents: &Contents) -> Result<(), LaunchError> {
+fn validate(gdb: &mut Gdb, contents: &Contents, refusal: Option<Refusal>) -> Result<(), LaunchError> {
     let params = BootParams::of(contents);
-    let places = places_of_validation(contents)?;
-    for &place in &places {
+    let validations = places_of(contents, PVALIDATE)?;
+    let ends = places_of(contents, VMGEXIT)?;
+    let breakpoints = [&validations[..], &ends, &[params.kernel_entry]].concat();
+    for &place in &breakpoints {
         gdb.set_breakpoint(place)?;
     }
-    gdb.set_breakpoint(params.kernel_entry)?;
-    let mut valid: BTreeSet<u64> = contents.pages.iter().map(|page| page.address).collect();
-    let mut host_splits_next = true;
+    let valid = contents.pages.iter().map(|page| page.address).collect();
+    let mut processor = Processor { valid, host_splits_next: true, refusal };
     loop {
         gdb.run_to_breakpoint()?;
         let address = gdb.register(Register::RIP)?;
         if address == params.kernel_entry {
             break;
         }
-        if !places.contains(&address) {
+        if ends.contains(&address) && gdb.register(Register::RAX)? == TERMINATE {
+            return Err(LaunchError::GuestEnded);
+        }
+        if !validations.contains(&address) {
             return Err(LaunchError::Strayed { address });
         }
-        let (answer, was_valid) = answer(gdb, &mut valid, &mut host_splits_next)?;
+        let (answer, was_valid) = processor.answer(gdb)?;
         let flags = gdb.register(Register::RFLAGS)? & !CARRY;
         gdb.set_register(Register::RFLAGS, flags | u64::from(was_valid))?;
         gdb.set_register(Register::RAX, answer)?;
         gdb.set_register(Register::RIP, address.saturating_add(4))?;
     }
-    for place in places.into_iter().chain([params.kernel_entry]) {
+    for place in breakpoints {
         gdb.remove_breakpoint(place)?;
     }
-    params.check(&valid)
+    params.check(&processor.valid)
 }
 
-/// What a processor with SEV-SNP answers: a code, and whether a page was valid before. The first large page is one that
-/// the host backs with small ones.
-fn answer(
-    gdb: &mut Gdb,
-    valid: &mut BTreeSet<u64>,
-    host_splits_next: &mut bool,
-) -> Result<(u64, bool), LaunchError> {
-    let address = gdb.register(Register::RAX)?;
-    let wish = gdb.register(Register::RDX)?;
-    let size = match gdb.register(Register::RCX)? {
-        SMALL => PAGE_SIZE,
-        LARGE => LARGE_PAGE_SIZE,
-        _ => return Err(LaunchError::Validation { address }),
-    };
-    if wish != 1 || !address.is_multiple_of(size) {
-        return Err(LaunchError::Validation { address });
-    }
-    if size == LARGE_PAGE_SIZE && std::mem::take(host_splits_next) {
-        return Ok((SIZE_MISMATCH, false));
-    }
-    let mut was_valid = false;
-    let mut page = address;
-    while page < address.saturating_add(size) {
-        was_valid |= !valid.insert(page);
-        page = page.saturating_add(PAGE_SIZE);
-    }
-    Ok((DONE, was_valid))
+/// What a processor with SEV-SNP knows of the guest's memory.
+struct Processor {
+    /// Addresses of valid pages.
+    valid: BTreeSet<u64>,
+    /// Whether the next large page is one that the host backs with small ones.
+    host_splits_next: bool,
+    refusal: Option<Refusal>,
 }
 
-/// Where the guest's first page has the instruction.
-fn places_of_validation(contents: &Contents) -> Result<Vec<u64>, LaunchError> {
+impl Processor {
+    /// Its answer to a validation: a code, and whether a page was valid before.
+    fn answer(&mut self, gdb: &mut Gdb) -> Result<(u64, bool), LaunchError> {
+        let address = gdb.register(Register::RAX)?;
+        let wish = gdb.register(Register::RDX)?;
+        let size = match gdb.register(Register::RCX)? {
+            SMALL => PAGE_SIZE,
+            LARGE => LARGE_PAGE_SIZE,
+            _ => return Err(LaunchError::Validation { address }),
+        };
+        if wish != 1 || !address.is_multiple_of(size) {
+            return Err(LaunchError::Validation { address });
+        }
+        let large = size == LARGE_PAGE_SIZE;
+        if large && std::mem::take(&mut self.host_splits_next) {
+            return Ok((SIZE_MISMATCH, false));
+        }
+        if let Some(refusal) = self.refusal.take_if(|refusal| refusal.large == large) {
+            return Ok(if refusal.was_valid { (DONE, true) } else { (FAILED, false) });
+        }
+        let mut was_valid = false;
+        let mut page = address;
+        while page < address.saturating_add(size) {
+            was_valid |= !self.valid.insert(page);
+            page = page.saturating_add(PAGE_SIZE);
+        }
+        Ok((DONE, was_valid))
+    }
+}
+
+/// Where the guest's first page has an instruction.
+fn places_of(contents: &Contents, instruction: [u8; 4]) -> Result<Vec<u64>, LaunchError> {
     let start = contents.processor.rip;
     let page = contents.page(start).ok_or(LaunchError::Lacks("page where its processor starts"))?;
-    let found = (start..).zip(page.bytes.windows(PVALIDATE.len())).filter(|(_, bytes)| *bytes == PVALIDATE);
+    let found =
+        (start..).zip(page.bytes.windows(instruction.len())).filter(|(_, bytes)| *bytes == instruction);
     Ok(found.map(|(address, _)| address).collect())
 }
 

@@ -5,12 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::config::{IgvmLaunch, Refusal};
+
 use super::{CPUID, Contents, LaunchError, PAGE_LEN, PAGE_SIZE, PRIVATE_BIT, SECRETS};
 
 /// An IGVM file, ready to be loaded.
 #[derive(Debug)]
 pub(crate) struct Loader {
     pub(super) contents: Contents,
+    pub(super) refusal: Option<Refusal>,
     measurement: String,
 }
 
@@ -19,13 +22,13 @@ impl Loader {
     ///
     /// # Errors
     /// It does not read, or is not one that the image's recipe writes.
-    pub(crate) fn read(file: &Path) -> Result<Self, LaunchError> {
-        let mut contents = Contents::parse(&fs::read(file).map_err(LaunchError::Read)?)?;
+    pub(crate) fn read(launch: &IgvmLaunch) -> Result<Self, LaunchError> {
+        let mut contents = Contents::parse(&fs::read(&launch.file).map_err(LaunchError::Read)?)?;
         let measurement = contents.measurement();
         let root = contents.processor.cr3 & !PRIVATE_BIT;
         contents.make_tables_plain(root, 4)?;
         contents.hide_confidential_machine()?;
-        Ok(Self { contents, measurement })
+        Ok(Self { contents, refusal: launch.refusal, measurement })
     }
 
     /// The launch measurement in hex, of the file as it was.

@@ -48,6 +48,9 @@ pub enum LaunchError {
         /// Where it is.
         address: u64,
     },
+    /// The guest asked for its own end.
+    #[error("the guest ended itself")]
+    GuestEnded,
     /// The guest asked for something else than the validation of a page.
     #[error("the guest validates {address:#x} in a way that no processor takes")]
     Validation {
