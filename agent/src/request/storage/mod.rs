@@ -152,3 +152,6 @@ fn set_once<T>(place: &mut Option<T>, value: T, field: &'static str) -> Result<(
 fn unknown_option(driver: &'static str, option: &str) -> RequestError {
     RequestError::Option { driver, option: RequestError::excerpt(option) }
 }
+
+#[cfg(test)]
+mod tests;
