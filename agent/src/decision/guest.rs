@@ -45,6 +45,9 @@ impl Guest {
         if self.inventory.sandbox.is_some() {
             return Err(OperationError::Exists { what: "sandbox" });
         }
+        if !self.inventory.containers.is_empty() {
+            return Err(OperationError::State { needed: "a sandbox comes before its containers" });
+        }
         let SandboxPlan { sandbox, scratch, volumes } = plan;
         self.inventory.foundations.prepare_sandbox(&self.engine, scratch, volumes)?;
         match self.engine.decide(sandbox) {

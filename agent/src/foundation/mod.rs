@@ -169,6 +169,9 @@ impl<K: Kernel> Foundations<K> {
         volumes: Vec<VolumePlan>,
     ) -> Result<(), OperationError> {
         if let Some(request) = scratch {
+            if self.scratch.is_some() {
+                return Err(OperationError::Exists { what: "scratch" });
+            }
             let (target, encrypted) = (request.target.clone(), request.backing.is_encrypted());
             let mounted = self.kernel.mount_scratch(engine.decide(request)?)?;
             self.scratch = Some(SandboxScratch { target, encrypted, mounted });

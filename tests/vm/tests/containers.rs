@@ -211,26 +211,64 @@ fn erofs_layers_of_other_tools_are_mounted() {
     guest.assert_healthy();
 }
 
-#[test]
-fn scratch_on_a_disk_is_for_the_guest_alone() {
-    let Some(host) = Host::for_test().unwrap() else { return };
+/// What is on a disk, from outside.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    anything: bool,
+    mark: bool,
+}
+
+impl Seen {
+    fn on(disk: &Path) -> Self {
+        let bytes = fs::read(disk).unwrap();
+        Self {
+            anything: bytes.iter().any(|byte| *byte != 0),
+            mark: bytes.windows(MARKER.len()).any(|bytes| bytes == MARKER.as_bytes()),
+        }
+    }
+}
+
+/// A container writes a mark to scratch on a disk; what was on that disk while it ran, and what is afterwards.
+fn mark_on_scratch(name: &str, more: &[&str]) -> Option<(Seen, Seen)> {
+    let host = Host::for_test().unwrap()?;
     let folder = TempDir::new().unwrap();
     let (image, layer) = ext4_layer(&host, folder.path());
     let scratch = folder.path().join("scratch.img");
     fs::File::create(&scratch).unwrap().set_len(64 << 20).unwrap();
     let disks = vec![Disk::read_only(&image), Disk::read_write(&scratch)];
-    let guest = Guest::start(&host, "containers-scratch", disks);
+    let guest = Guest::start(&host, name, disks);
     let device = guest.disks[1].pci_path();
-    let script = format!("busybox echo -n {MARKER} >/tmp/mark; busybox sync; busybox cat /tmp/mark");
-    let ran = guest.run(0, &layer, &["--scratch", &device], &script);
+    let script =
+        format!("busybox echo -n {MARKER} >/tmp/mark; busybox sync; busybox cat /tmp/mark; busybox sleep 20");
+    let args: Vec<&str> = ["--scratch", &device].iter().chain(more).copied().collect();
+    let mut during = Seen::default();
+    let ran = std::thread::scope(|scope| {
+        let run = scope.spawn(|| guest.run(0, &layer, &args, &script));
+        while !run.is_finished() {
+            let seen = Seen::on(&scratch);
+            during = Seen { anything: during.anything || seen.anything, mark: during.mark || seen.mark };
+        }
+        run.join().unwrap()
+    });
     assert_eq!((ran["exit_code"].as_i64(), ran["stdout"].as_str()), (Some(0), Some(MARKER)), "{ran}");
-    let written = fs::read(&scratch).unwrap();
-    assert!(written.iter().any(|byte| *byte != 0), "nothing was written to the disk");
-    assert!(
-        !written.windows(MARKER.len()).any(|bytes| bytes == MARKER.as_bytes()),
-        "the disk holds plaintext"
-    );
     guest.assert_healthy();
+    Some((during, Seen::on(&scratch)))
+}
+
+/// The stack of devices is also checked by the agent, against the kernel's own tables: it would have refused another.
+#[test]
+fn scratch_on_a_disk_is_for_the_guest_alone() {
+    let Some((during, after)) = mark_on_scratch("containers-scratch", &[]) else { return };
+    assert_eq!(during, Seen { anything: true, mark: false }, "the disk holds plaintext, or nothing");
+    assert_eq!(after, Seen::default(), "its blocks were not given back");
+}
+
+/// The policy of these tests allows it.
+#[test]
+fn plain_scratch_is_plain_and_goes_with_its_container() {
+    let Some((during, after)) = mark_on_scratch("containers-plain", &["--scratch-plain"]) else { return };
+    assert!(during.mark, "the mark did not reach the disk");
+    assert_eq!(after, Seen::default(), "its blocks were not given back");
 }
 
 /// Every controller that the guest's kernel has is in version 2 there.

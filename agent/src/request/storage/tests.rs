@@ -37,6 +37,14 @@ fn root(storages: &[Storage]) -> Result<RootFilesystem, RequestError> {
     root_filesystem(storages, &ID.parse().unwrap())
 }
 
+/// The disks of a root, base first.
+fn disks(root: &RootFilesystem) -> &[MountDevice] {
+    match &root.layers {
+        RootLayers::Disks(layers) => layers,
+        RootLayers::Image { .. } => panic!("it is pulled"),
+    }
+}
+
 /// The volume of a storage.
 fn volume_of(storage: Storage) -> Result<VolumePlan, RequestError> {
     root(&[lower(1), storage]).map(|mut root| root.volumes.remove(0))
@@ -157,14 +165,14 @@ fn a_multi_layer_root_is_topmost_first_and_shares_layers_by_root_hash() {
     let made = ["X-kata.mkdir.path={{ mount 0 }}/upper:0755", "X-kata.mkdir.path={{ mount 0 }}/work:0755"];
     let disk = upper(&[made[0], made[1], "encryption_key=ephemeral"]);
     let top_first = root(&[disk, lower(3), lower(2), lower(1)]).unwrap();
-    let base_first: Vec<_> = top_first.layers.iter().map(|layer| layer.root_hash.to_string()).collect();
+    let base_first: Vec<_> = disks(&top_first).iter().map(|layer| layer.root_hash.to_string()).collect();
     assert_eq!(base_first, ["01".repeat(32), "02".repeat(32), "03".repeat(32)]);
-    assert!(top_first.overlay.layers.iter().eq(top_first.layers.iter().rev().map(|layer| &layer.target)));
-    let scratch = top_first.scratch.unwrap();
+    assert!(top_first.overlay.layers.iter().eq(disks(&top_first).iter().rev().map(|layer| &layer.target)));
+    let scratch = top_first.scratch.as_ref().unwrap();
     assert_eq!((&scratch.backing, Some(&scratch.target)), (&encrypted(), top_first.overlay.scratch.as_ref()));
     assert_eq!(top_first.overlay.target.as_str(), ROOT);
     let other = root(&[Storage { source: "/dev/vdz".to_owned(), ..lower(1) }]).unwrap();
-    assert_eq!(other.layers[0].target, top_first.layers[0].target);
+    assert_eq!(disks(&other)[0].target, disks(&top_first)[0].target);
     // Without a disk it writes to memory.
     assert!(matches!(other.scratch.unwrap().backing, ScratchBacking::Memory { .. }));
 }

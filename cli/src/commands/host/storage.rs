@@ -40,6 +40,9 @@ pub(super) struct RootArgs {
     /// Where the container may write: `tmpfs`, or a block device that the guest encrypts.
     #[arg(long, value_name = "tmpfs|DEVICE")]
     scratch: Option<String>,
+    /// Leave the scratch device without encryption, which policy has to allow.
+    #[arg(long, requires = "scratch")]
+    scratch_plain: bool,
     /// Size of a tmpfs scratch, in MiB.
     #[arg(long, default_value_t = 64)]
     scratch_size_mib: u32,
@@ -168,11 +171,12 @@ impl RootArgs {
                 ..Default::default()
             }
         } else {
+            let encryption = (!self.scratch_plain).then(|| "encryption_key=ephemeral".to_owned());
             Storage {
                 driver: "blk".to_owned(),
                 source: scratch.to_owned(),
                 fstype: "ext4".to_owned(),
-                options: vec!["rw".to_owned(), "encryption_key=ephemeral".to_owned()],
+                options: ["rw".to_owned()].into_iter().chain(encryption).collect(),
                 mount_point,
                 ..Default::default()
             }
@@ -196,6 +200,7 @@ mod tests {
             layer_fstype: LayerFileSystem::Ext4,
             layer_first_number: 4,
             scratch: None,
+            scratch_plain: false,
             scratch_size_mib: 1,
         }
     }
@@ -242,11 +247,13 @@ mod tests {
 
     #[test]
     fn a_scratch_is_mounted_before_the_overlay_that_writes_to_it() {
-        for (scratch, driver, option) in
-            [("tmpfs", "ephemeral", "size=1048576"), ("/dev/vdc", "blk", "encryption_key=ephemeral")]
-        {
-            let storages =
-                RootArgs { scratch: Some(scratch.to_owned()), ..two_layers() }.storages("c", "s").unwrap();
+        for (scratch, scratch_plain, driver, option) in [
+            ("tmpfs", false, "ephemeral", "size=1048576"),
+            ("/dev/vdc", false, "blk", "encryption_key=ephemeral"),
+            ("/dev/vdc", true, "blk", "rw"),
+        ] {
+            let scratch = Some(scratch.to_owned());
+            let storages = RootArgs { scratch, scratch_plain, ..two_layers() }.storages("c", "s").unwrap();
             let [.., mounted, overlay] = storages.as_slice() else { panic!("{storages:?}") };
             assert_eq!(mounted.driver, driver);
             assert_eq!(mounted.options.last().unwrap(), option);
