@@ -38,7 +38,7 @@ pub(crate) fn for_vm() -> anyhow::Result<Image> {
 /// Builds the image of a flavour, with its agent, below `target/guest-image`.
 pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>, memory_mib: u32) -> anyhow::Result<Image> {
     let folder = repository_root().join("target/guest-image");
-    let kernel = fetch_kernel(&folder.join("kernel")).context("there is no kernel for the image")?;
+    let kernel = kernel()?;
     if !kernel.pinned {
         eprintln!("note: Debian no longer has the pinned kernel; the image has {}", kernel.package);
     }
@@ -47,6 +47,12 @@ pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>, memory_mib: u32
     let output = folder.join(flavour.name());
     let recipe = Recipe { flavour, agent, crates, kernel, vcpus: VCPUS, memory_mib, firmware, output };
     guest_image::build(&recipe).context("the image could not be built")
+}
+
+/// The image's kernel, with its modules.
+pub(crate) fn kernel() -> anyhow::Result<Kernel> {
+    let folder = repository_root().join("target/guest-image/kernel");
+    fetch_kernel(&folder).context("there is no kernel for the image")
 }
 
 /// A fresh machine has no package lists, or old ones.

@@ -195,8 +195,9 @@ fn on_disk(kind: LayerFilesystem) -> filesystem::Filesystem {
 fn mount_filesystem(kind: LayerFilesystem, content: &BlockDevice) -> io::Result<OwnedFd> {
     let filesystem = Filesystem::open(kind.name())?.descriptor("source", content)?.flag("ro")?;
     let filesystem = match kind {
-        // A journal on a read-only device cannot be replayed, and a clean layer has none to replay.
-        LayerFilesystem::Ext4 => filesystem.flag("noload")?,
+        // A journal on a read-only device cannot be replayed, and a clean layer has none to replay. The superblock may
+        // ask for the kernel's panic at the first error: a block that the host changed would be the end of the guest.
+        LayerFilesystem::Ext4 => filesystem.flag("noload")?.option("errors", "remount-ro")?,
         LayerFilesystem::Erofs | LayerFilesystem::Squashfs => filesystem,
     };
     filesystem.mount(
@@ -207,5 +208,7 @@ fn mount_filesystem(kind: LayerFilesystem, content: &BlockDevice) -> io::Result<
     )
 }
 
+#[cfg(test)]
+mod endurance;
 #[cfg(test)]
 mod tests;

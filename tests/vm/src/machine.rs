@@ -45,11 +45,15 @@ pub struct VirtualMachine {
     _run: TempDir,
 }
 
-/// Whether the guest's kernel did not load the key of its modules in time (`-ETIMEDOUT`). It happens where the emulation
-/// of a busy machine stands still for so long that the kernel's clock runs ahead of its work.
-fn kernel_gave_up_its_key(logs: &Path) -> bool {
+/// What kernels say whose machine stood still: the emulation of a busy machine may do so for so long that a clock runs ahead
+/// of the work. The key of the modules is not loaded in time (`-ETIMEDOUT`), or the timer seems not to work.
+const STALLED: [&str; 2] =
+    ["Problem loading in-kernel X.509 certificate (-110)", "IO-APIC + timer doesn't work!"];
+
+/// Whether the guest's kernel did not come up because of the machine that emulates it.
+fn kernel_was_stalled(logs: &Path) -> bool {
     let console = fs::read_to_string(logs.join("console.log")).unwrap_or_default();
-    console.contains("Problem loading in-kernel X.509 certificate (-110)")
+    STALLED.iter().any(|words| console.contains(words))
 }
 
 impl VirtualMachine {
@@ -59,8 +63,8 @@ impl VirtualMachine {
     /// A part is missing, a program ends, or the agent does not answer in time. Logs stay in [`Host::logs`].
     pub fn start(host: &Host, config: &VmConfig) -> Result<Self, StartError> {
         match Self::start_once(host, config) {
-            // The agent had no chance: its kernel refused the image's own modules.
-            Err(_) if kernel_gave_up_its_key(&host.logs(&config.name)) => Self::start_once(host, config),
+            // The agent had no chance.
+            Err(_) if kernel_was_stalled(&host.logs(&config.name)) => Self::start_once(host, config),
             outcome => outcome,
         }
     }
@@ -269,6 +273,33 @@ impl VirtualMachine {
         if let Some(place) = self.places.iter_mut().find(|place| place.address == disk) {
             place.taken = false;
         }
+        Ok(())
+    }
+
+    /// Lets no more reads of a disk come to an end: what the guest asks of it waits for hours.
+    ///
+    /// # Errors
+    /// There is no such disk, or QEMU refuses.
+    pub fn freeze_disk(&mut self, disk: GuestDisk) -> Result<(), AttachError> {
+        self.limit_reads(disk, 1)
+    }
+
+    /// Lets the reads of a frozen disk come to an end.
+    ///
+    /// # Errors
+    /// There is no such disk, or QEMU refuses.
+    pub fn thaw_disk(&mut self, disk: GuestDisk) -> Result<(), AttachError> {
+        self.limit_reads(disk, 0)
+    }
+
+    /// At most so many bytes a second; 0 is no limit.
+    fn limit_reads(&mut self, disk: GuestDisk, bytes_per_s: u32) -> Result<(), AttachError> {
+        let limits = json!({
+            "id": format!("/machine/peripheral/{}/virtio-backend", disk.device_id()),
+            "bps": 0, "bps_rd": bytes_per_s, "bps_wr": 0,
+            "iops": 0, "iops_rd": 0, "iops_wr": 0,
+        });
+        self.qmp.execute("block_set_io_throttle", limits)?;
         Ok(())
     }
 

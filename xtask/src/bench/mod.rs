@@ -3,6 +3,7 @@
 mod footprint;
 mod launch;
 mod policy;
+mod read;
 mod runtimes;
 
 use serde::Serialize;
@@ -27,6 +28,8 @@ enum Name {
     Policy,
     /// Time to create, start and wait for a container
     Launch,
+    /// Speed at which a container reads a layer, beside veritysetup's device
+    Read,
 }
 
 /// What a benchmark found.
@@ -60,11 +63,20 @@ struct Peer {
     value: f64,
 }
 
-/// The most that a figure is meant to be. It depends on the machine: missing it fails nothing.
+/// What a figure is meant to be. It depends on the machine: missing it fails nothing.
 #[derive(Debug, Serialize)]
 struct Target {
-    at_most: f64,
+    #[serde(flatten)]
+    bound: Bound,
     met: bool,
+}
+
+/// On which side of a number a figure is meant to be.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Figure {
@@ -77,19 +89,24 @@ impl Figure {
     }
 
     fn at_most(self, at_most: f64) -> Self {
-        Self { target: Some(Target { at_most, met: self.value <= at_most }), ..self }
+        Self { target: Some(Target { bound: Bound::AtMost(at_most), met: self.value <= at_most }), ..self }
+    }
+
+    fn at_least(self, at_least: f64) -> Self {
+        Self { target: Some(Target { bound: Bound::AtLeast(at_least), met: self.value >= at_least }), ..self }
     }
 }
 
 /// Measures and prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let names =
-        args.name.map_or_else(|| vec![Name::Footprint, Name::Policy, Name::Launch], |name| vec![name]);
+    let all = vec![Name::Footprint, Name::Policy, Name::Launch, Name::Read];
+    let names = args.name.map_or(all, |name| vec![name]);
     for name in names {
         let found = match name {
             Name::Footprint => footprint::measure()?,
             Name::Policy => policy::measure()?,
             Name::Launch => launch::measure()?,
+            Name::Read => read::measure()?,
         };
         if args.json {
             println!("{}", serde_json::to_string(&found)?);
@@ -103,8 +120,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn print(found: &Figures) {
     println!("{}", found.bench);
     for figure in &found.figures {
-        let target = figure.target.as_ref().map(|Target { at_most, met }| {
-            format!("  at most {at_most}: {}", if *met { "met" } else { "missed" })
+        let target = figure.target.as_ref().map(|Target { bound, met }| {
+            let met = if *met { "met" } else { "missed" };
+            match bound {
+                Bound::AtMost(number) => format!("  at most {number}: {met}"),
+                Bound::AtLeast(number) => format!("  at least {number}: {met}"),
+            }
         });
         let peer = figure.peer.as_ref().map(|peer| format!("  ({}: {})", peer.name, peer.value));
         let remarks = [target, peer].into_iter().flatten().collect::<String>();

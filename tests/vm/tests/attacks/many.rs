@@ -1,0 +1,94 @@
+//! A thousand layers, mounted and unmounted: nothing is left of them.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use vm::{Host, VmConfig};
+
+use crate::guest::{Guest, Mounted};
+use crate::layer::Layer;
+
+/// Layers of a container, and containers one after the other. Agents take up to 128.
+const LAYERS: usize = 125;
+const CONTAINERS: usize = 8;
+/// What the allocators of agent and kernel may keep, in KiB: less than three for each of a thousand layers.
+const KEPT_KIB_MAX: i64 = 3 * 1000;
+/// The kernel frees some of what it unmounts later.
+const SETTLE_ATTEMPTS: u32 = 40;
+const SETTLE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Mapped devices; open files of the guest; memory of all processes, and of the kernel, in KiB; what the kernel has of mounts
+/// and of file systems.
+const LOOK: &str = "echo devices $(busybox ls /sys/block | busybox grep -c dm-); \
+    echo files $(busybox cut -f 1 /proc/sys/fs/file-nr); \
+    busybox awk '/^(AnonPages|SUnreclaim|VmallocUsed|Percpu):/ {print $1, $2}' /proc/meminfo; \
+    busybox awk '/^(mnt_cache|ext4_inode_cache|bdev_cache|dm_io|dm_bufio_buffer)/ {print $1, $2}' /proc/slabinfo; \
+    echo filesystems $(busybox ls /sys/fs/ext4 | busybox grep -c dm-)";
+
+type Figures = BTreeMap<String, i64>;
+
+fn look(guest: &Guest, container: &str) -> Figures {
+    let ran = guest.exec(container, LOOK).unwrap();
+    let figure = |line: &str| {
+        let (name, number) = line.split_once(' ').unwrap();
+        (name.to_owned(), number.parse().unwrap())
+    };
+    ran.stdout.lines().map(figure).collect()
+}
+
+/// What grew by more than it may. Counts are exact, but for open files, which each CPU counts apart.
+fn grown(before: &Figures, now: &Figures) -> Vec<(String, i64)> {
+    let growth = |(name, before): (&String, &i64)| (name.clone(), now[name] - before);
+    let allowed = |name: &str| match name {
+        "devices" | "filesystems" => 0,
+        "files" => 128,
+        "AnonPages:" | "SUnreclaim:" | "VmallocUsed:" | "Percpu:" => KEPT_KIB_MAX,
+        // Objects that the kernel keeps for the next who asks.
+        _ => 400,
+    };
+    before.iter().map(growth).filter(|(name, growth)| *growth > allowed(name)).collect()
+}
+
+/// Mounts the layers, all at the same time, and unmounts them.
+fn cycle(guest: &mut Guest, layers: &[Mounted<'_>]) {
+    let ran = guest.run(0, layers, "busybox cat small; busybox ls /sys/block | busybox grep -c dm-").unwrap();
+    assert_eq!(ran.stdout, format!("a file{}\n", layers.len()), "{ran:?}");
+}
+
+#[test]
+fn a_thousand_layers_leave_nothing() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let folder = TempDir::new().unwrap();
+    let busybox = Layer::of_busybox(&host, folder.path());
+    let small = Layer::build(&host, folder.path().join("small.img"), &[("small", b"a file")]);
+    let disks = vec![busybox.disk(), small.disk()];
+    let mut guest = Guest::start(&host, "attacks-many", |config| VmConfig { disks, ..config });
+    let [base, disk] = guest.machine.disks().try_into().unwrap();
+    let mut layers: Vec<Mounted<'_>> = vec![(base, &busybox)];
+    layers.extend((0..LAYERS).map(|_| (disk, &small)));
+
+    let keeper = guest.keep(0, &[(base, &busybox)]).unwrap();
+    // Tables and allocators grow to their size.
+    (0..2).for_each(|_| cycle(&mut guest, &layers));
+    let before = look(&guest, &keeper);
+    let start = Instant::now();
+    (0..CONTAINERS).for_each(|_| cycle(&mut guest, &layers));
+    let elapsed = start.elapsed();
+    let mut now = look(&guest, &keeper);
+    for _ in 0..SETTLE_ATTEMPTS {
+        if grown(&before, &now).is_empty() {
+            break;
+        }
+        thread::sleep(SETTLE_INTERVAL);
+        now = look(&guest, &keeper);
+    }
+    println!("{} layers in {elapsed:?}", LAYERS * CONTAINERS);
+    for (name, count) in &before {
+        println!("{name:<20} {count:>9} before, {:>9} after", now[name]);
+    }
+    assert!(before["devices"] == 1 && now["devices"] == 1, "only the base is left");
+    assert_eq!(grown(&before, &now), []);
+    guest.assert_healthy();
+}
