@@ -39,8 +39,10 @@ create_container := {"allowed": true, "env_list": input.envList, "caps_list": in
 "#;
 /// What the container does: it reads whenever it is told to.
 const READER: &str = "while : the-reading-container; do if [ -e /run/go ]; then busybox rm /run/go; \
-    busybox dd if=/large of=/dev/null bs=1M 2>/run/unfinished; busybox mv /run/unfinished /run/reading; fi; \
-    busybox sleep 0.2; done";
+    begin=$(busybox cut -d ' ' -f 1 /proc/uptime); \
+    busybox dd if=/large of=/dev/null bs=1M 2>/dev/null || begin=failed; \
+    echo $begin $(busybox cut -d ' ' -f 1 /proc/uptime) >/run/unfinished; \
+    busybox mv /run/unfinished /run/reading; fi; busybox sleep 0.2; done";
 
 /// A layer as a disk.
 struct Layer {
@@ -170,7 +172,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Speeds by the seconds that busybox's `dd` printed, and the container's beside `veritysetup`'s.
+/// Speeds by the times on the console, and the container's beside `veritysetup`'s.
 fn figures(console: &str, accelerator: &str) -> anyhow::Result<Figures> {
     let speed = |kind: &str| {
         let lines = console.lines().filter_map(|line| line.split_once(&format!("bench {kind} ")));
@@ -200,9 +202,11 @@ fn figures(console: &str, accelerator: &str) -> anyhow::Result<Figures> {
     })
 }
 
-/// `268435456 bytes (256.0MB) copied, 2.103456 seconds, 121.7MB/s`
+/// The time between the two that a line has.
 fn seconds(line: &str) -> Option<f64> {
-    line.split_once("copied, ")?.1.split_once(" seconds")?.0.parse().ok()
+    let (begin, end) = line.trim().split_once(' ')?;
+    let (begin, end): (f64, f64) = (begin.parse().ok()?, end.parse().ok()?);
+    Some(end - begin)
 }
 
 #[cfg(test)]
@@ -211,9 +215,7 @@ mod tests {
 
     #[test]
     fn speeds_are_read_off_the_console() {
-        let reading = |kind, seconds| {
-            format!("bench {kind} 268435456 bytes (256.0MB) copied, {seconds} seconds, 1.0MB/s\n")
-        };
+        let reading = |kind, seconds| format!("bench {kind} 10.00 {:.2}\n", 10.0 + seconds);
         let readings = [
             reading("reference_device", 2.0),
             reading("container_file", 2.5),

@@ -42,16 +42,18 @@ until [ "$container" ]; do
     done
 done
 
+# Seconds since the start of the guest, before and after.
 read_here() {
-    busybox dd if="$1" of=/dev/null bs=1M count="$MEBIBYTES" 2>/run/reading
-    busybox tail -n 1 /run/reading
+    begin=$(busybox cut -d ' ' -f 1 /proc/uptime)
+    busybox dd if="$1" of=/dev/null bs=1M count="$MEBIBYTES" 2>/dev/null || begin=failed
+    echo "$begin $(busybox cut -d ' ' -f 1 /proc/uptime)"
 }
 
 # The container reads when it is told to, as itself.
 read_there() {
     : >"$container/run/go"
     until [ -e "$container/run/reading" ]; do busybox sleep 0.2; done
-    busybox tail -n 1 "$container/run/reading"
+    busybox cat "$container/run/reading"
     busybox rm "$container/run/reading"
 }
 
