@@ -54,7 +54,12 @@ async fn serve(booted: Booted) -> Result<Grant<DestroySandbox>, ServeError> {
             .await
             .map_err(ServeError::Transport)?;
     let resident_kib = telemetry::resident_kib().unwrap_or(0);
-    tracing::info!(target: HOST, "agent ready on {}, {resident_kib} KiB resident", config.server_address);
+    let uptime = telemetry::uptime_seconds().unwrap_or_default();
+    tracing::info!(
+        target: HOST,
+        "agent ready on {}, {resident_kib} KiB resident, {uptime} s after the kernel's start",
+        config.server_address
+    );
     let granted = destroyed.recv().await.ok_or(ServeError::Door)?;
     tracing::info!(target: HOST, "the sandbox is destroyed");
     // The answer to the host's last request is on its way; failing to close in order changes nothing.

@@ -38,8 +38,15 @@ const ALWAYS: &[&str] = &[
     "module.sig_enforce=1",
     // The seed that the boot loader hands over is chosen by the host: mixed in, never counted as entropy.
     "random.trust_bootloader=off",
-    // The host's console input is no key to the kernel.
+    // The host's console input is no key to the kernel, nor is there a keyboard: some of its keys print registers, memory
+    // and tasks to the console, whatever `sysrq` says.
     "sysctl.kernel.sysrq=0",
+    "i8042.nokbd",
+    "i8042.noaux",
+    // Drivers tell, and take, through debugfs what they would not otherwise. In a kernel that is locked down, tracefs has
+    // no files; 6.12 corrupts memory when a container then unmounts it.
+    "debugfs=off",
+    "initcall_blacklist=tracefs_init",
     // One cgroup hierarchy: version 2.
     "cgroup_no_v1=all",
 ];

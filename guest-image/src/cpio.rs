@@ -1,9 +1,13 @@
-//! Writer of the initrd: a cpio archive in the "newc" format, the same bytes for the same content.
+//! The initrd: a cpio archive in the "newc" format, the same bytes for the same content.
 //!
 //! Format: Linux `Documentation/driver-api/early-userspace/buffer-format.rst`. Entries are sorted by path, so that a
 //! directory precedes what is in it; times, owners and devices are zero; inode numbers count up from one.
 
+mod reader;
+
 use std::collections::BTreeMap;
+
+pub use reader::{Entry as ReadEntry, ReadError, read};
 
 /// Permission bits of a directory.
 const DIRECTORY_MODE: u32 = 0o040_755;
@@ -137,7 +141,6 @@ fn pad(bytes: &mut Vec<u8>, alignment: usize) {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "offsets into small archives")]
 mod tests {
     use super::*;
 
@@ -147,30 +150,6 @@ mod tests {
         archive.file("init", 0o755, b"agent".to_vec()).unwrap();
         archive.directory("proc").unwrap();
         archive
-    }
-
-    /// Reads a field of the header at `offset`.
-    fn field(bytes: &[u8], offset: usize, index: usize) -> usize {
-        let start = offset + 6 + index * 8;
-        usize::from_str_radix(std::str::from_utf8(&bytes[start..start + 8]).unwrap(), 16).unwrap()
-    }
-
-    /// An independent reader: (path, mode, content).
-    fn read(bytes: &[u8]) -> Vec<(String, usize, Vec<u8>)> {
-        let mut entries = Vec::new();
-        let mut offset = 0;
-        loop {
-            assert_eq!(&bytes[offset..offset + 6], b"070701");
-            let (mode, size, name_size) =
-                (field(bytes, offset, 1), field(bytes, offset, 6), field(bytes, offset, 11));
-            let name = String::from_utf8(bytes[offset + 110..offset + 109 + name_size].to_vec()).unwrap();
-            if name == TRAILER {
-                return entries;
-            }
-            let start = (offset + 110 + name_size).next_multiple_of(4);
-            entries.push((name, mode, bytes[start..start + size].to_vec()));
-            offset = (start + size).next_multiple_of(4);
-        }
     }
 
     #[test]
@@ -185,8 +164,8 @@ mod tests {
             ("proc", 0o040_755, Vec::new()),
         ];
         let expected: Vec<_> =
-            expected.into_iter().map(|(path, mode, content)| (path.to_owned(), mode, content)).collect();
-        assert_eq!(read(&bytes), expected);
+            expected.iter().map(|(path, mode, content)| ReadEntry { path, mode: *mode, content }).collect();
+        assert_eq!(read(&bytes).unwrap(), expected);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agent;
 pub mod command_line;
 pub mod cpio;
 mod digest;
@@ -12,6 +13,7 @@ pub mod measurement;
 pub mod modules;
 pub mod reference;
 mod sbom;
+pub mod verification;
 
 use std::{
     fs,
@@ -19,6 +21,7 @@ use std::{
 };
 
 pub use self::igvm::DirectLaunch;
+pub use agent::AgentError;
 pub use command_line::{CommandLine, Flavour};
 pub use kernel::Kernel;
 pub use measurement::{Launch, LaunchMeasurement};
@@ -53,13 +56,14 @@ pub enum BuildError {
     /// The kernel modules.
     #[error("could not collect the kernel modules")]
     Modules(#[from] modules::ModuleError),
-    /// The agent is not one static program.
-    #[error("`{}` is not a static x86-64 ELF program: {reason}", .path.display())]
+    /// The agent is not one for this image.
+    #[error("`{}` is no agent for this image", .path.display())]
     Agent {
         /// The program.
         path: PathBuf,
         /// What is wrong with it.
-        reason: &'static str,
+        #[source]
+        source: AgentError,
     },
     /// The initrd.
     #[error("could not write the initrd")]
@@ -139,7 +143,8 @@ pub struct Image {
 /// A part is missing or damaged, the agent is not static, the initrd is too large, or the output cannot be written.
 pub fn build(recipe: &Recipe) -> Result<Image, BuildError> {
     let agent = read(&recipe.agent)?;
-    check_static(&recipe.agent, &agent)?;
+    let agent_error = |source| BuildError::Agent { path: recipe.agent.clone(), source };
+    agent::check(&agent, recipe.flavour).map_err(agent_error)?;
     let vmlinuz = read(&recipe.kernel.vmlinuz)?;
     let modules = modules::collect(&recipe.kernel.modules, modules::RECIPE)?;
     let manifest = ImageManifest::new(&recipe.kernel, &modules);
@@ -193,35 +198,6 @@ fn initrd(agent: Vec<u8>, modules: Vec<Module>, manifest: &ImageManifest) -> Res
     }
     archive.file("etc/image.json", 0o444, json("image.json", manifest)?)?;
     Ok(archive.into_bytes()?)
-}
-
-/// A program that needs a loader would not start in a guest that has none: this says so at build time.
-/// Offsets: ELF-64 specification, file header and program header.
-fn check_static(path: &Path, program: &[u8]) -> Result<(), BuildError> {
-    const PROGRAM_INTERPRETER: u32 = 3;
-    let agent_error = |reason| BuildError::Agent { path: path.to_owned(), reason };
-    if program.get(..6) != Some(b"\x7fELF\x02\x01") {
-        return Err(agent_error("no 64-bit little-endian ELF header"));
-    }
-    if program.get(0x12..0x14) != Some(&[0x3e, 0]) {
-        return Err(agent_error("built for another machine"));
-    }
-    let field = |start: usize, len: usize| {
-        let bytes = program.get(start..start.checked_add(len)?)?;
-        bytes.iter().rev().try_fold(0_usize, |value, &byte| value.checked_mul(256)?.checked_add(byte.into()))
-    };
-    let truncated = || agent_error("cut off");
-    let table = field(0x20, 8).ok_or_else(truncated)?;
-    let entry_size = field(0x36, 2).ok_or_else(truncated)?;
-    let entries = field(0x38, 2).ok_or_else(truncated)?;
-    for index in 0..entries {
-        let start = entry_size.checked_mul(index).and_then(|offset| table.checked_add(offset));
-        let kind = start.and_then(|start| field(start, 4)).ok_or_else(truncated)?;
-        if u32::try_from(kind) == Ok(PROGRAM_INTERPRETER) {
-            return Err(agent_error("needs a loader"));
-        }
-    }
-    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BuildError> {

@@ -7,6 +7,8 @@
 //! the tables that say where things are. Its number binds the same three files and the CPUs, and no firmware code: it
 //! is what the emulated launch reports. See `docs/decisions/0004-guest-image.md`.
 
+mod specification;
+
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
@@ -16,6 +18,7 @@ use attestation::measurement::{BootFiles, CalculateMeasurementError, CpuType};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::sha256_hex;
+pub use specification::FirmwareError;
 
 /// Virtual CPU of the measured launch: its signature is in the measured first state.
 const VCPU_TYPE: CpuType = CpuType::EpycV4;
@@ -100,6 +103,21 @@ impl Launch<'_> {
             .map(|measurement| hex::encode(measurement.as_bytes()))
             .map_err(MeasurementError::Digest)
     }
+}
+
+/// The same number again, computed without the `sev` crate from the bytes of the parts; `None` for a firmware stands for
+/// the one without code.
+pub(crate) fn recompute(
+    firmware: Option<&[u8]>,
+    kernel: &[u8],
+    initrd: &[u8],
+    command_line: &str,
+    vcpus: u32,
+) -> Result<String, FirmwareError> {
+    let page = table_page();
+    let firmware = firmware.unwrap_or(&page);
+    specification::launch_digest(&specification::Parts { firmware, kernel, initrd, command_line, vcpus })
+        .map(hex::encode)
 }
 
 /// GUIDs of OVMF's tables as they lie in memory (the first three fields little-endian).

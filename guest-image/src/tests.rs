@@ -3,28 +3,15 @@
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::agent::tests::{LOAD, elf, with_emulated_psp};
 
-/// An ELF header with one program header of this kind.
-fn elf(kind: u8) -> Vec<u8> {
-    let mut program = vec![0; 0x40 + 0x38];
-    program[..6].copy_from_slice(b"\x7fELF\x02\x01");
-    program[0x12] = 0x3e;
-    program[0x20] = 0x40;
-    program[0x36] = 0x38;
-    program[0x38] = 1;
-    program[0x40] = kind;
-    program
-}
-
-const LOAD: u8 = 1;
-const INTERPRETER: u8 = 3;
-
-struct Parts {
+/// Small stand-ins for the parts of an image.
+pub(crate) struct Parts {
     folder: tempfile::TempDir,
 }
 
 impl Parts {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let modules = folder.path().join("modules");
         fs::create_dir_all(modules.join("kernel")).unwrap();
@@ -36,11 +23,12 @@ impl Parts {
         }
         fs::write(modules.join("modules.builtin"), "").unwrap();
         fs::write(folder.path().join("vmlinuz-6.12"), igvm::tests::kernel(&[0x90; 4096])).unwrap();
-        fs::write(folder.path().join("agent"), elf(LOAD)).unwrap();
+        fs::write(folder.path().join("agent"), with_emulated_psp()).unwrap();
+        fs::write(folder.path().join("production-agent"), elf(LOAD, &[])).unwrap();
         Self { folder }
     }
 
-    fn recipe(&self, output: &str) -> Recipe {
+    pub(crate) fn recipe(&self, output: &str) -> Recipe {
         let path = |name: &str| self.folder.path().join(name);
         Recipe {
             flavour: Flavour::Development { psp_port: 4050 },
@@ -89,7 +77,7 @@ fn the_bill_of_materials_lists_each_part() {
     let parts_of_kernel = kernel["components"].as_array().unwrap();
     assert_eq!(parts_of_kernel.len(), image.reference.image.modules.len() + 1);
     assert_eq!(parts_of_kernel[0]["hashes"][0]["content"], image.reference.kernel.sha256.as_str());
-    assert_eq!(agent["hashes"][0]["content"], digest::sha256_hex(&elf(LOAD)));
+    assert_eq!(agent["hashes"][0]["content"], digest::sha256_hex(&with_emulated_psp()));
     assert_eq!(agent["components"][0]["purl"], "pkg:cargo/serde@1.0.0");
 }
 
@@ -97,10 +85,18 @@ fn the_bill_of_materials_lists_each_part() {
 fn flavours_have_different_measurements() {
     let parts = Parts::new();
     let development = build(&parts.recipe("a")).unwrap();
-    let production = build(&Recipe { flavour: Flavour::Production, ..parts.recipe("b") }).unwrap();
-    assert_eq!(development.reference.initrd, production.reference.initrd);
+    let agent = parts.folder.path().join("production-agent");
+    let recipe = Recipe { flavour: Flavour::Production, agent, ..parts.recipe("b") };
+    let production = build(&recipe).unwrap();
     assert_ne!(development.reference.measurement, production.reference.measurement);
     assert_ne!(development.reference.igvm.measurement, production.reference.igvm.measurement);
+    // Neither agent goes into the other's image.
+    let swapped = Recipe { agent: parts.recipe("a").agent, ..recipe.clone() };
+    let refused = build(&swapped).unwrap_err();
+    assert!(matches!(refused, BuildError::Agent { source: AgentError::EmulatedPsp, .. }), "{refused}");
+    let swapped = Recipe { flavour: parts.recipe("a").flavour, ..recipe };
+    let refused = build(&swapped).unwrap_err();
+    assert!(matches!(refused, BuildError::Agent { source: AgentError::NoEmulatedPsp, .. }), "{refused}");
 }
 
 #[test]
@@ -116,23 +112,9 @@ fn reference_values_read_back() {
 }
 
 #[test]
-fn an_agent_that_needs_a_loader_is_refused() {
-    let parts = Parts::new();
-    for (program, reason) in [
-        (elf(INTERPRETER), "needs a loader"),
-        (b"#!/bin/sh\n".to_vec(), "no 64-bit little-endian ELF header"),
-        (elf(LOAD)[..0x42].to_vec(), "cut off"),
-    ] {
-        fs::write(parts.folder.path().join("agent"), program).unwrap();
-        let error = build(&parts.recipe("a")).unwrap_err();
-        assert!(matches!(error, BuildError::Agent { reason: found, .. } if found == reason), "{error}");
-    }
-}
-
-#[test]
 fn an_initrd_over_the_limit_is_refused() {
     let parts = Parts::new();
-    let mut agent = elf(LOAD);
+    let mut agent = with_emulated_psp();
     agent.resize(INITRD_LIMIT_BYTES, 0);
     fs::write(parts.folder.path().join("agent"), agent).unwrap();
     assert!(matches!(build(&parts.recipe("a")), Err(BuildError::InitrdSize { .. })));

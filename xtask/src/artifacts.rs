@@ -37,22 +37,26 @@ pub(crate) fn for_vm() -> anyhow::Result<Image> {
 
 /// Builds the image of a flavour, with its agent, below `target/guest-image`.
 pub(crate) fn image(flavour: Flavour, firmware: Option<PathBuf>, memory_mib: u32) -> anyhow::Result<Image> {
-    let folder = repository_root().join("target/guest-image");
     let kernel = kernel()?;
-    if !kernel.pinned {
-        eprintln!("note: Debian no longer has the pinned kernel; the image has {}", kernel.package);
-    }
     let agent = agent(flavour)?;
     let crates = linked_crates::of_agent(guest_target()?, agent_features(flavour))?;
-    let output = folder.join(flavour.name());
+    let output = image_folder().join(flavour.name());
     let recipe = Recipe { flavour, agent, crates, kernel, vcpus: VCPUS, memory_mib, firmware, output };
     guest_image::build(&recipe).context("the image could not be built")
 }
 
-/// The image's kernel, with its modules.
+/// Where kernels and images are kept.
+pub(crate) fn image_folder() -> PathBuf {
+    repository_root().join("target/guest-image")
+}
+
+/// The kernel of the image, fetched if it is not there.
 pub(crate) fn kernel() -> anyhow::Result<Kernel> {
-    let folder = repository_root().join("target/guest-image/kernel");
-    fetch_kernel(&folder).context("there is no kernel for the image")
+    let kernel = fetch_kernel(&image_folder().join("kernel")).context("there is no kernel for the image")?;
+    if !kernel.pinned {
+        eprintln!("note: Debian no longer has the pinned kernel; the image has {}", kernel.package);
+    }
+    Ok(kernel)
 }
 
 /// A fresh machine has no package lists, or old ones.

@@ -1,8 +1,12 @@
 //! `cargo xtask image`: builds the measured guest image and prints what a tenant compares reports with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use guest_image::Flavour;
+use guest_image::{
+    Flavour,
+    reference::PartDigest,
+    verification::{self, ListedFile},
+};
 
 use crate::artifacts;
 
@@ -40,10 +44,52 @@ pub(crate) struct Args {
     /// Print one JSON object: the reference values
     #[arg(long)]
     json: bool,
+    /// Build nothing: read the image that is there back, and compute its measurement a second time, by other code
+    #[arg(long)]
+    verify: bool,
+    /// Build nothing: list what is in the initrd that is there
+    #[arg(long, conflicts_with_all = ["verify", "json"])]
+    list: bool,
 }
 
-/// Builds the image.
+/// Builds the image, or looks at the one that is there.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let folder = artifacts::image_folder().join(args.flavour.flavour().name());
+    if args.list {
+        return list(&folder);
+    }
+    if args.verify {
+        let reference = verification::verify(&folder, args.firmware.as_deref())?;
+        if args.json {
+            println!("{}", serde_json::to_string(&reference)?);
+        } else {
+            println!(
+                "{}  recomputed from the parts, and what the reference values say",
+                reference.measurement.measurement
+            );
+        }
+        return Ok(());
+    }
+    build(args)
+}
+
+/// What is in the initrd, read from its file.
+fn list(folder: &Path) -> anyhow::Result<()> {
+    let (mut files, mut bytes) = (0_usize, 0_usize);
+    for ListedFile { path, permissions, content } in verification::list(folder)? {
+        if let Some(PartDigest { sha256, size_bytes }) = content {
+            println!("{permissions:04o} {size_bytes:>9} {sha256} /{path}");
+            files = files.saturating_add(1);
+            bytes = bytes.saturating_add(size_bytes);
+        } else {
+            println!("{permissions:04o} {:>9} {:64} /{path}", "-", "");
+        }
+    }
+    println!("{files} files, {bytes} bytes");
+    Ok(())
+}
+
+fn build(args: &Args) -> anyhow::Result<()> {
     let image = artifacts::image(args.flavour.flavour(), args.firmware.clone(), args.memory)?;
     let reference = &image.reference;
     if args.json {

@@ -2,6 +2,7 @@
 
 mod early_mounts;
 mod initdata;
+mod lockdown;
 mod modules;
 mod own_root;
 mod power;
@@ -23,6 +24,7 @@ use crate::mounts::CONTAINER_PLACES;
 
 pub use early_mounts::EarlyMountError;
 pub use initdata::{INITDATA_LENGTH_MAX, InitdataError, find_initdata};
+pub use lockdown::LockdownError;
 pub use modules::LoadModuleError;
 pub use power::{MayPowerOff, power_off};
 #[cfg(test)]
@@ -44,6 +46,9 @@ pub enum BootError {
     /// A module of the image does not load.
     #[error("cannot load the modules of the image")]
     Modules(#[source] LoadModuleError),
+    /// The kernel would take more code, or give more away, than the measured image promises.
+    #[error("cannot lock the kernel down")]
+    Lockdown(#[source] LockdownError),
     /// A container could not reach its own addresses.
     #[error("cannot bring up the loopback interface")]
     Loopback(#[source] LoopbackError),
@@ -68,8 +73,8 @@ pub struct GuestReport {
     pub modules_without_hardware: Vec<String>,
 }
 
-/// Sets up the measured guest, of which the caller is process 1: modules, a root of its own, file systems, the loopback
-/// interface, and limits on what this process gives away.
+/// Sets up the measured guest, of which the caller is process 1: modules, the lockdown of the kernel, a root of its own,
+/// file systems, the loopback interface, and limits on what this process gives away.
 ///
 /// # Errors
 /// [`BootError`]; the guest is of no use then.
@@ -77,6 +82,7 @@ pub fn enter_guest(_: &BootAuthority) -> Result<GuestReport, BootError> {
     protect_process()?;
     // The last that is needed of the image's files.
     let modules_without_hardware = modules::load_all().map_err(BootError::Modules)?;
+    lockdown::lock_kernel().map_err(BootError::Lockdown)?;
     let root = own_root::leave_initial().map_err(BootError::OwnRoot)?;
     early_mounts::mount_base().map_err(BootError::Mounts)?;
     early_mounts::mount_configfs().map_err(BootError::Mounts)?;
@@ -85,6 +91,14 @@ pub fn enter_guest(_: &BootAuthority) -> Result<GuestReport, BootError> {
     make_directories()?;
     own_root::close(&root).map_err(BootError::OwnRoot)?;
     Ok(GuestReport { modules_without_hardware })
+}
+
+/// Hides the kernel's messages from the host, which reads the console. For a guest with data of a tenant's in it.
+///
+/// # Errors
+/// When the kernel does not take the setting.
+pub fn hide_kernel_messages(_: &BootAuthority) -> Result<(), LockdownError> {
+    lockdown::silence_kernel()
 }
 
 /// Sets up an ordinary machine, for development: a mount namespace of our own, so that no mount shows outside or

@@ -24,6 +24,7 @@ mod loopback;
 mod mountinfo;
 pub mod mounts;
 pub mod observe;
+mod procfs;
 mod retry;
 mod rollback;
 pub mod scratch;

@@ -31,9 +31,19 @@ pub(crate) enum Reports {
     Emulated(String),
 }
 
+/// Whether the kernel writes to the console, which the host reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KernelMessages {
+    /// It says why it fails, with the registers and the stack that it failed with.
+    Shown,
+    /// It is silent, however it fails.
+    Hidden,
+}
+
 /// What differs between guests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
+    pub(crate) kernel_messages: KernelMessages,
     pub(crate) server_address: ServerAddress,
     pub(crate) policy: PolicySource,
     pub(crate) reports: Reports,
@@ -85,6 +95,7 @@ impl Config {
         let file: File = toml::from_str(&text).map_err(ConfigError::Parse)?;
         let pull = file.pull()?;
         Ok(Self {
+            kernel_messages: KernelMessages::Shown,
             server_address: file.server_addr.parse().map_err(ConfigError::Address)?,
             policy: PolicySource::File(file.policy_file),
             reports: reports(file.psp.as_deref())?,
@@ -115,12 +126,14 @@ impl Config {
                 _ => {}
             }
         }
-        match (flavour, psp) {
-            (Some("production"), None) | (Some("development"), _) => {}
+        let kernel_messages = match (flavour, psp) {
+            (Some("production"), None) => KernelMessages::Hidden,
+            (Some("development"), _) => KernelMessages::Shown,
             (Some("production"), Some(_)) => return Err(ConfigError::NoEmulatedPsp),
             _ => return Err(ConfigError::Flavour),
-        }
+        };
         Ok(Self {
+            kernel_messages,
             server_address,
             policy: PolicySource::Initdata,
             reports: reports(psp)?,
@@ -166,6 +179,13 @@ mod tests {
         assert_eq!(config.policy, PolicySource::Initdata);
         assert_eq!(config.reports, Reports::Hardware);
         assert_eq!(config.pull, None, "without a measured word the guest opens no connection");
+        assert_eq!(config.kernel_messages, KernelMessages::Hidden);
+    }
+
+    #[test]
+    fn a_guest_for_development_shows_what_its_kernel_says() {
+        let config = Config::from_kernel_command_line("console=ttyS0 cce.image=development").unwrap();
+        assert_eq!(config.kernel_messages, KernelMessages::Shown);
     }
 
     #[test]

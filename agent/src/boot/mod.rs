@@ -16,7 +16,7 @@ use policy_engine::{Engine, LoadError};
 
 use crate::telemetry::HOST;
 pub(crate) use config::Config;
-use config::{ConfigError, PolicySource, Reports};
+use config::{ConfigError, KernelMessages, PolicySource, Reports};
 use policy::{BoundPolicy, DOCUMENT_MAX_BYTES, DeliveredPolicy, PolicyError};
 
 /// A guest that may open its door: a bound policy is loaded.
@@ -51,6 +51,8 @@ pub(crate) enum BootError {
     CommandLine(#[source] std::io::Error),
     #[error("cannot configure the agent")]
     Config(#[source] ConfigError),
+    #[error("cannot hide the messages of the kernel")]
+    KernelMessages(#[source] executor::boot::LockdownError),
     #[error("cannot start the launcher process")]
     Launcher(#[source] executor::launcher::StartError),
     #[error("there is no source of SNP reports")]
@@ -90,7 +92,11 @@ fn boot(authority: &BootAuthority, role: &Role) -> Result<Booted, BootError> {
                 tracing::info!(target: HOST, "no hardware for module {module}");
             }
             let line = executor::boot::kernel_command_line(authority).map_err(BootError::CommandLine)?;
-            Config::from_kernel_command_line(&line).map_err(BootError::Config)?
+            let config = Config::from_kernel_command_line(&line).map_err(BootError::Config)?;
+            if config.kernel_messages == KernelMessages::Hidden {
+                executor::boot::hide_kernel_messages(authority).map_err(BootError::KernelMessages)?;
+            }
+            config
         }
         Role::Process { config } => {
             executor::boot::prepare_directories(authority).map_err(BootError::Guest)?;

@@ -41,6 +41,12 @@ pub(crate) fn resident_kib() -> Option<u64> {
     line.trim().trim_end_matches("kB").trim_end().parse().ok()
 }
 
+/// How long the kernel has been running, in seconds, as text.
+pub(crate) fn uptime_seconds() -> Option<String> {
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    uptime.split_ascii_whitespace().next().map(str::to_owned)
+}
+
 /// A token bucket.
 struct Budget(Mutex<Bucket>);
 

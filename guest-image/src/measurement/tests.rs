@@ -1,6 +1,4 @@
-//! The measurement binds each part, and equals one that is computed here from the specification alone.
-
-use sha2::{Digest as _, Sha256, Sha384};
+//! The measurement binds each part, and equals one that is computed from the specifications alone.
 
 use super::*;
 
@@ -77,42 +75,41 @@ fn a_firmware_is_named_by_its_digest() {
     assert_ne!(measured.measurement, parts.measure("a"));
 }
 
-/// SNP ABI specification 1.55, section 8.17.2, table 67: PAGE_INFO.
-fn extend(digest: &mut [u8; 48], content: &[u8; 48], kind: u8, address: u64) {
-    let mut info = Vec::new();
-    info.extend_from_slice(digest);
-    info.extend_from_slice(content);
-    info.extend_from_slice(&0x70_u16.to_le_bytes());
-    info.extend_from_slice(&[kind, 0, 0, 0, 0, 0]);
-    info.extend_from_slice(&address.to_le_bytes());
-    *digest = Sha384::digest(&info).into();
-}
-
-/// QEMU `target/i386/sev.c`: the table of digests, each entry a GUID, its size and a SHA-256.
-fn hash_page(kernel: &[u8], initrd: &[u8], command_line: &str) -> Vec<u8> {
-    let entry = |guid: [u8; 16], content: &[u8]| {
-        [&guid[..], &50_u16.to_le_bytes(), Sha256::digest(content).as_slice()].concat()
-    };
-    let mut page = b"\x06\xd6\x38\x94\x22\x4f\xc9\x4c\xb4\x79\xa7\x93\xd4\x11\xfd\x21".to_vec();
-    page.extend_from_slice(&168_u16.to_le_bytes());
-    let terminated = [command_line.as_bytes(), b"\0"].concat();
-    page.extend(entry(*b"\xd8\x2d\xd0\x97\x20\xbd\x94\x4c\xaa\x78\xe7\x71\x4d\x36\xab\x2a", &terminated));
-    page.extend(entry(*b"\x31\xf7\xba\x44\x2f\x3a\xd7\x4b\x9a\xf1\x41\xe2\x91\x69\x78\x1d", initrd));
-    page.extend(entry(*b"\x37\x94\xe7\x4d\xd2\xab\x7f\x42\xb8\x35\xd5\xb1\x72\xd2\x04\x5b", kernel));
-    page.resize(4096, 0);
-    page
+fn recomputed(firmware: Option<&[u8]>, vcpus: u32) -> Result<String, FirmwareError> {
+    recompute(firmware, b"kernel", b"initrd", "console=ttyS0", vcpus)
 }
 
 #[test]
-fn the_pages_before_the_cpus_follow_the_specification() {
+fn both_computations_agree() {
     let parts = parts();
-    let mut digest = [0; 48];
-    let normal = |page: &[u8]| -> [u8; 48] { Sha384::digest(page).into() };
-    extend(&mut digest, &normal(&table_page()), 1, 0x1_0000_0000 - 4096);
-    extend(&mut digest, &[0; 48], 5, SECRETS_ADDRESS.into());
-    extend(&mut digest, &[0; 48], 6, CPUID_ADDRESS.into());
-    let hashes = hash_page(b"kernel", b"initrd", "console=ttyS0");
-    extend(&mut digest, &normal(&hashes), 1, HASH_TABLE_ADDRESS.into());
-    let launch = Launch { vcpus: 0, ..parts.launch("console=ttyS0") };
-    assert_eq!(launch.measure().unwrap().measurement, hex::encode(digest));
+    for vcpus in [0, 1, 2, 5] {
+        let launch = Launch { vcpus, ..parts.launch("console=ttyS0") };
+        assert_eq!(launch.measure().unwrap().measurement, recomputed(None, vcpus).unwrap(), "{vcpus}");
+    }
+    // A firmware of two pages, with code, its digests elsewhere in their page and a section that is only cleared.
+    let mut firmware = vec![0x90; PAGE_SIZE];
+    firmware.extend(table_page());
+    let place = firmware.windows(4).rposition(|bytes| bytes == HASH_TABLE_ADDRESS.to_le_bytes()).unwrap();
+    firmware[place] = 0x40;
+    firmware[PAGE_SIZE + 16 + 8] = 1;
+    let path = parts.folder.path().join("firmware");
+    std::fs::write(&path, &firmware).unwrap();
+    let launch = Launch { firmware: Some(&path), ..parts.launch("console=ttyS0") };
+    assert_eq!(launch.measure().unwrap().measurement, recomputed(Some(&firmware), 2).unwrap());
+}
+
+#[test]
+fn a_firmware_with_damaged_tables_is_an_error_and_never_a_panic() {
+    let page = table_page();
+    assert!(recomputed(Some(&[]), 1).is_err());
+    for length in 0..page.len() {
+        drop(recomputed(Some(&page[..length]), 1));
+    }
+    for index in (0..64).chain(PAGE_SIZE - 128..PAGE_SIZE) {
+        for value in [0, 0x7f, 0xff] {
+            let mut damaged = page.clone();
+            damaged[index] = value;
+            drop(recomputed(Some(&damaged), 1));
+        }
+    }
 }

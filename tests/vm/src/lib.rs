@@ -27,6 +27,7 @@ pub use error::{AttachError, StartError};
 pub use host::{Host, HostError};
 pub use initdata::{Initdata, InitdataError};
 pub use machine::VirtualMachine;
+pub use qmp::QmpError;
 
 /// vsock port on which the agent serves.
 pub const AGENT_PORT: u32 = 1024;

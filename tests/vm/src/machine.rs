@@ -2,6 +2,9 @@
 
 use std::{
     fs,
+    io::Write as _,
+    net::Shutdown,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -24,6 +27,8 @@ use crate::{
 const PROGRAM_LIMIT: Duration = Duration::from_secs(60);
 /// `vhost-device-vsock` loses connections for good that come while the guest's driver sets its queues up.
 const DRIVER_SETTLE_TIME: Duration = Duration::from_millis(100);
+/// A serial port takes a few bytes at a time.
+const INPUT_LIMIT: Duration = Duration::from_secs(30);
 /// QEMU ends at once when it is told to.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -42,6 +47,7 @@ pub struct VirtualMachine {
     accelerator: Accelerator,
     boot_time: Duration,
     logs: PathBuf,
+    console_input: PathBuf,
     _run: TempDir,
 }
 
@@ -100,12 +106,13 @@ impl VirtualMachine {
 
         let control = run.path().join("qmp.sock");
         let console = logs.join("console.log");
+        let console_input = run.path().join("console.sock");
         let mut arguments = qemu::arguments(
             config,
             &disks,
             accelerator,
             &places,
-            &Files { sockets: &sockets, control: &control, console: &console },
+            &Files { sockets: &sockets, control: &control, console: &console, console_input: &console_input },
         );
         let debugger = run.path().join("gdb.sock");
         if let Some(loader) = &loader {
@@ -135,6 +142,7 @@ impl VirtualMachine {
             accelerator,
             boot_time: Duration::ZERO,
             logs,
+            console_input,
             _run: run,
         };
         machine.wait_until_ready(start, config.ready_limit)?;
@@ -201,6 +209,14 @@ impl VirtualMachine {
         self.boot_time
     }
 
+    /// Time that QEMU's threads have computed so far: what the guest has cost, however busy the host is.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn computing_time(&self) -> std::io::Result<Duration> {
+        self.qemu.computing_time()
+    }
+
     /// The folder of the logs.
     #[must_use]
     pub fn logs(&self) -> &Path {
@@ -238,6 +254,28 @@ impl VirtualMachine {
                 .is_some_and(|value| value.starts_with(['8', '9', 'a', 'b', 'c', 'd', 'e', 'f']))
         };
         Ok(registers.as_str().unwrap_or_default().split_whitespace().filter(|word| is_paged(word)).count())
+    }
+
+    /// Types on the serial console, as a host can, and waits until the guest's serial port has taken it.
+    ///
+    /// # Errors
+    /// QEMU or the guest does not take it.
+    pub fn type_on_console(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut console = UnixStream::connect(&self.console_input)?;
+        console.set_read_timeout(Some(INPUT_LIMIT))?;
+        console.write_all(bytes)?;
+        console.shutdown(Shutdown::Write)?;
+        // QEMU closes its side when it has read, and so passed on, everything.
+        std::io::copy(&mut console, &mut std::io::sink()).map(drop)
+    }
+
+    /// Presses these keys of the keyboard at once, by QEMU's names.
+    ///
+    /// # Errors
+    /// QEMU knows no such key.
+    pub fn press_keys(&mut self, keys: &[&str]) -> Result<(), QmpError> {
+        let keys: Vec<_> = keys.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
+        self.qmp.execute("send-key", json!({ "keys": keys })).map(drop)
     }
 
     /// Adds a disk while the guest runs.

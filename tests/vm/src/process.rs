@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the harness runs on the host, not in the guest")]
 
 use std::{
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -37,6 +37,18 @@ impl Daemon {
         command.args(arguments).env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let child = command.spawn().map_err(|source| StartError::Spawn { name, source })?;
         Ok(Self { name, child, log })
+    }
+
+    /// Processor time of the program and its threads so far.
+    pub(crate) fn computing_time(&self) -> std::io::Result<Duration> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // proc_pid_stat(5): the name, in parentheses, is field 2; fields 14 and 15 are times in hundredths of a second.
+        let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
+        let times: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        match times[..] {
+            [user, system] => Ok(Duration::from_millis(user.saturating_add(system).saturating_mul(10))),
+            _ => Err(std::io::ErrorKind::InvalidData.into()),
+        }
     }
 
     /// An error if the program has ended, which none of a running machine does.

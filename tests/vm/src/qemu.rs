@@ -33,6 +33,8 @@ pub(crate) struct Files<'a> {
     pub(crate) control: &'a Path,
     /// What the guest writes to its serial console.
     pub(crate) console: &'a Path,
+    /// Where the host types on it.
+    pub(crate) console_input: &'a Path,
 }
 
 /// The disks that are there at boot: the configured ones, then the policy's.
@@ -81,7 +83,12 @@ pub(crate) fn arguments(
         add("-initrd", config.boot.initrd.display().to_string());
         add("-append", config.boot.command_line.clone());
     }
-    add("-serial", format!("file:{}", files.console.display()));
+    let (console, input) = (files.console.display(), files.console_input.display());
+    add(
+        "-chardev",
+        format!("socket,id=console,path={input},server=on,wait=off,logfile={console},logappend=off"),
+    );
+    add("-serial", "chardev:console".to_owned());
     add("-qmp", format!("unix:{},server=on,wait=off", files.control.display()));
     add("-chardev", format!("socket,id=vsock,path={}", files.sockets.backend.display()));
     add(

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures, measured on this machine.
 
+mod boot;
 mod footprint;
 mod launch;
 mod policy;
@@ -22,6 +23,8 @@ pub(crate) struct Args {
 /// The benchmarks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Name {
+    /// Time until the guest opens its door, beside a guest of busybox
+    Boot,
     /// Size of the agent, and its memory in a guest after boot
     Footprint,
     /// Time of policy decisions
@@ -99,10 +102,11 @@ impl Figure {
 
 /// Measures and prints.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let all = vec![Name::Footprint, Name::Policy, Name::Launch, Name::Read];
+    let all = vec![Name::Footprint, Name::Policy, Name::Launch, Name::Read, Name::Boot];
     let names = args.name.map_or(all, |name| vec![name]);
     for name in names {
         let found = match name {
+            Name::Boot => boot::measure()?,
             Name::Footprint => footprint::measure()?,
             Name::Policy => policy::measure()?,
             Name::Launch => launch::measure()?,

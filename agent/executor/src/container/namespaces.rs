@@ -20,12 +20,11 @@ use serde::{Deserialize, Serialize};
 use super::mappings::{self, MappingError};
 use super::plan::Virtual;
 use crate::launcher::protocol::Birth;
+use crate::procfs::PROCFS_MAGIC;
 use crate::sys::namespace_kind::namespace_kind;
 
 /// `NSFS_MAGIC` of `linux/magic.h`.
 const NSFS_MAGIC: u32 = 0x6e73_6673;
-/// `PROC_SUPER_MAGIC` of `linux/magic.h`.
-pub(super) const PROCFS_MAGIC: u32 = 0x9fa0;
 
 /// Why namespaces are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,6 @@ mod label;
 mod namespaces;
 pub(super) mod outside;
 mod place;
-mod procfs;
 mod program;
 mod root;
 mod scheduling;

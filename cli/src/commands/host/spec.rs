@@ -63,6 +63,9 @@ pub(super) struct ProcessArgs {
     /// Let the process gain no privileges by running set-user-id programs.
     #[arg(long)]
     no_new_privileges: bool,
+    /// Capability besides the usual ones of an unprivileged container. May be repeated.
+    #[arg(long = "capability", value_name = "NAME")]
+    capabilities: Vec<String>,
 }
 
 fn parse_variable(text: &str) -> Result<String, String> {
@@ -92,6 +95,8 @@ impl ProcessArgs {
         }
         let user = self.user.as_ref().or(config.user().as_ref()).filter(|user| !user.is_empty());
         let (uid, gid) = user.map_or(Ok((0, 0)), |user| image::parse_user(user))?;
+        let mut capabilities = strings(&DEFAULT_CAPABILITIES);
+        capabilities.extend(self.capabilities.iter().cloned());
         let cwd = self.cwd.as_ref().or(config.working_dir().as_ref()).filter(|cwd| !cwd.is_empty());
         Ok(oci::Process {
             User: MessageField::some(oci::User { UID: uid, GID: gid, ..Default::default() }),
@@ -99,9 +104,9 @@ impl ProcessArgs {
             Env: env,
             Cwd: cwd.map_or_else(|| "/".to_owned(), Clone::clone),
             Capabilities: MessageField::some(oci::LinuxCapabilities {
-                Bounding: strings(&DEFAULT_CAPABILITIES),
-                Effective: strings(&DEFAULT_CAPABILITIES),
-                Permitted: strings(&DEFAULT_CAPABILITIES),
+                Bounding: capabilities.clone(),
+                Effective: capabilities.clone(),
+                Permitted: capabilities,
                 ..Default::default()
             }),
             NoNewPrivileges: self.no_new_privileges,
@@ -160,7 +165,14 @@ mod tests {
     use super::*;
 
     fn process_args() -> ProcessArgs {
-        ProcessArgs { image: None, env: Vec::new(), cwd: None, user: None, no_new_privileges: false }
+        ProcessArgs {
+            image: None,
+            env: Vec::new(),
+            cwd: None,
+            user: None,
+            no_new_privileges: false,
+            capabilities: Vec::new(),
+        }
     }
 
     #[test]
@@ -183,12 +195,16 @@ mod tests {
             cwd: Some("/x".to_owned()),
             user: Some("9".to_owned()),
             no_new_privileges: true,
+            capabilities: strings(&["CAP_SYS_ADMIN"]),
         };
         let changed = changed.process(&strings(&["/other"])).unwrap();
         assert_eq!(changed.Args, ["/other"]);
         assert_eq!(changed.Env, ["A=1", "B=3=3", "C=4"]);
         assert_eq!((changed.Cwd.as_str(), changed.User.UID, changed.User.GID), ("/x", 9, 0));
         assert!(changed.NoNewPrivileges);
+        let effective = |process: &oci::Process| process.Capabilities.Effective.clone();
+        assert!(effective(&changed).contains(&"CAP_SYS_ADMIN".to_owned()));
+        assert!(!effective(&plain).contains(&"CAP_SYS_ADMIN".to_owned()));
     }
 
     #[test]

@@ -12,9 +12,9 @@ use rustix::thread::{
 };
 
 use super::filter;
-use super::procfs::PrivateProcfs;
 use crate::container::plan::{ProcessPlan, RlimitKind};
 use crate::container::report::{AtStep as _, Failure, Step};
+use crate::procfs::PrivateProcfs;
 
 /// Sets the adjustment of the OOM killer's score.
 pub(super) fn set_oom_score(process: &ProcessPlan) -> io::Result<()> {

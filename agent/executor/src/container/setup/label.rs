@@ -4,9 +4,9 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::procfs::PrivateProcfs;
 use crate::container::report::{AtStep as _, Failure, Step};
 use crate::container::settings::SettingsPlan;
+use crate::procfs::PrivateProcfs;
 
 /// The kernel takes longer labels of no module.
 const LABEL_LENGTH_MAX: u64 = 4096;

@@ -12,10 +12,10 @@ use rustix::thread::{
 };
 
 use super::outside::MadeOutside;
-use super::procfs::PrivateProcfs;
 use crate::container::namespaces::Users;
 use crate::container::plan::RootPlan;
 use crate::container::report::{AtStep as _, Failure, Step};
+use crate::procfs::PrivateProcfs;
 
 /// Enters and makes the namespaces that the process was not born in, and becomes the root of its user namespace, whose
 /// ids are mapped by now. The namespaces to enter, and what was made outside, are taken from `descriptors`.

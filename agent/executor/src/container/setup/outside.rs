@@ -14,10 +14,10 @@ use rustix::process::fchdir;
 
 use super::devices;
 use super::filesystem::new_instance;
-use super::procfs::PrivateProcfs;
 use super::root::open_child;
 use crate::container::plan::{DeviceNodePlan, MountKind, NodeKind, RootPlan, Virtual};
 use crate::mounts::detached_copy;
+use crate::procfs::PrivateProcfs;
 use crate::sys::mount_attributes::Extent;
 
 /// Detached mounts.

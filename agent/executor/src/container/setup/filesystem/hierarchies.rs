@@ -8,11 +8,11 @@ use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, UnmountFlags, unmount};
 use rustix::process::fchdir;
 
-use super::super::procfs::PrivateProcfs;
 use super::super::root::{attach_at, open_child};
 use super::{new_instance, restrict};
 use crate::container::plan::Virtual;
 use crate::mounts::{Filesystem, detached_copy};
+use crate::procfs::PrivateProcfs;
 use crate::sys::mount_attributes::Extent;
 
 /// The longest `/proc/<pid>/cgroup` that is read, in bytes: some dozen paths.

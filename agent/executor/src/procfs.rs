@@ -1,4 +1,4 @@
-//! A procfs of the process's own: what it writes to about itself and its namespaces.
+//! A procfs of the process's own: what it writes to about itself, its namespaces and the kernel.
 //!
 //! What lies at `/proc` of a container may be something else, have something mounted over the file that is meant, or
 //! turn the write into one of another file (CVE-2019-19921, CVE-2025-52881, CVE-2025-62596). So the writes of the
@@ -11,41 +11,43 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat2};
 use rustix::io::Errno;
 
-use crate::container::namespaces::PROCFS_MAGIC;
 use crate::mounts::{Filesystem, INERT};
+
+/// `PROC_SUPER_MAGIC` of Linux `include/uapi/linux/magic.h`.
+pub(crate) const PROCFS_MAGIC: u32 = 0x9fa0;
 
 /// A detached instance of procfs for the caller's pid namespace.
 #[derive(Debug)]
-pub(super) struct PrivateProcfs(OwnedFd);
+pub(crate) struct PrivateProcfs(OwnedFd);
 
 impl PrivateProcfs {
     /// One with the directories of processes alone.
-    pub(super) fn of_processes() -> io::Result<Self> {
+    pub(crate) fn of_processes() -> io::Result<Self> {
         Self::new(Some("pid"))
     }
 
     /// One with `/proc/sys` as well, which is that of the caller's namespaces.
-    pub(super) fn with_sysctls() -> io::Result<Self> {
+    pub(crate) fn with_sysctls() -> io::Result<Self> {
         Self::new(None)
     }
 
     /// One that was made outside of the caller's user namespace, which may have no right to make one.
-    pub(super) fn given(tree: OwnedFd) -> Self {
+    pub(crate) fn given(tree: OwnedFd) -> Self {
         Self(tree)
     }
 
     /// The tree, to be attached.
-    pub(super) fn tree(&self) -> &OwnedFd {
+    pub(crate) fn tree(&self) -> &OwnedFd {
         &self.0
     }
 
     /// The tree, to be passed on.
-    pub(super) fn into_tree(self) -> OwnedFd {
+    pub(crate) fn into_tree(self) -> OwnedFd {
         self.0
     }
 
     /// Opens a namespace of the caller: a name in `/proc/self/ns`.
-    pub(super) fn open_namespace(&self, name: &str) -> io::Result<OwnedFd> {
+    pub(crate) fn open_namespace(&self, name: &str) -> io::Result<OwnedFd> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = openat2(&self.0, "self/ns", flags, Mode::empty(), resolve)?;
@@ -68,7 +70,7 @@ impl PrivateProcfs {
     /// # Errors
     ///
     /// As for [`write`](Self::write).
-    pub(super) fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, path: &str, limit: u64) -> io::Result<Vec<u8>> {
         let file = self.open(path, OFlags::RDONLY)?;
         let mut bytes = Vec::new();
         file.take(limit).read_to_end(&mut bytes)?;
@@ -80,7 +82,7 @@ impl PrivateProcfs {
     /// # Errors
     ///
     /// The kernel's; `EINVAL` when `path` is no regular file of a procfs.
-    pub(super) fn write(&self, path: &str, value: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &str, value: &[u8]) -> io::Result<()> {
         let mut file = self.open(path, OFlags::WRONLY)?;
         // The kernel takes a value whole or not at all; a second part would be a second value.
         if file.write(value)? == value.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
