@@ -1,12 +1,12 @@
 //! Reading tar archives, by the rules of the reference tool's reader.
 //!
 //! Root hashes depend on how every corner of the format is read, so the rules here are those of Go's
-//! `archive/tar`: which magic means which dialect, which record wins, what a global header is.
+//! `archive/tar`: which magic means which dialect, which record wins, what a global header is. `mkfs.erofs` reads
+//! what image builders write in the same way; where it does not, an archive for it is refused.
 
 mod header;
 mod pax;
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use thiserror::Error;
@@ -56,8 +56,17 @@ pub(crate) struct Entry {
     pub(crate) changed: Option<Timestamp>,
     pub(crate) device_major: u32,
     pub(crate) device_minor: u32,
-    /// Extended attributes by full name.
-    pub(crate) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Extended attributes by full name, in the order of the archive; no name is there twice.
+    pub(crate) attributes: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Whose readings of the format count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// Those of Go's `archive/tar`.
+    Go,
+    /// The same, without what `mkfs.erofs` reads in another way.
+    MkfsErofs,
 }
 
 /// Why an archive cannot be read.
@@ -104,6 +113,14 @@ pub enum ArchiveError {
         /// Where its header is.
         offset: u64,
     },
+    /// Something that `mkfs.erofs` leaves out, misreads or does not read.
+    #[error("{what} at byte {offset} is nothing that mkfs.erofs makes a layer of")]
+    NotForErofs {
+        /// What it is.
+        what: &'static str,
+        /// Where its header is.
+        offset: u64,
+    },
     /// A single block of zeros followed by more data.
     #[error("the end mark before byte {offset} is followed by data")]
     AfterEnd {
@@ -116,6 +133,7 @@ pub enum ArchiveError {
 #[derive(Debug)]
 pub(crate) struct ArchiveReader<R> {
     source: R,
+    rules: Rules,
     offset: u64,
     /// Unread data of the current entry.
     data_left: u64,
@@ -124,8 +142,8 @@ pub(crate) struct ArchiveReader<R> {
 }
 
 impl<R: Read> ArchiveReader<R> {
-    pub(crate) const fn new(source: R) -> Self {
-        Self { source, offset: 0, data_left: 0, padding: 0 }
+    pub(crate) const fn new(source: R, rules: Rules) -> Self {
+        Self { source, rules, offset: 0, data_left: 0, padding: 0 }
     }
 
     /// The next entry, after skipping what is left of the current one; nothing at the end of the archive.
@@ -141,6 +159,11 @@ impl<R: Read> ArchiveReader<R> {
             self.expect_data(&header, start)?;
             match header.typeflag {
                 b'x' => records = self.read_records(start)?,
+                b'g' if self.rules == Rules::MkfsErofs => {
+                    if self.read_records(start)?.describe_files() {
+                        return Err(not_for_erofs("a global header with metadata", start));
+                    }
+                }
                 b'g' => {
                     let records = self.read_records(start)?;
                     header.apply(&records).map_err(|field| ArchiveError::Number { field, offset: start })?;
@@ -151,6 +174,9 @@ impl<R: Read> ArchiveReader<R> {
                 _ => {
                     if header.typeflag == b'S' || records.describe_sparse_file() {
                         return Err(ArchiveError::Sparse { offset: start });
+                    }
+                    if self.rules == Rules::MkfsErofs {
+                        expect_of_mkfs_erofs(&block, &header, &records, start)?;
                     }
                     header.apply(&records).map_err(|field| ArchiveError::Number { field, offset: start })?;
                     if !long_path.is_empty() {
@@ -251,6 +277,29 @@ impl<R: Read> Read for ArchiveReader<R> {
         self.offset = self.offset.saturating_add(count as u64);
         Ok(count)
     }
+}
+
+const fn not_for_erofs(what: &'static str, offset: u64) -> ArchiveError {
+    ArchiveError::NotForErofs { what, offset }
+}
+
+/// Refuses what `mkfs.erofs` would drop without a word, read in another way, or not read.
+fn expect_of_mkfs_erofs(
+    block: &HeaderBlock,
+    header: &Header,
+    records: &PaxRecords,
+    offset: u64,
+) -> Result<(), ArchiveError> {
+    if !matches!(header.typeflag, b'0'..=b'7') {
+        return Err(not_for_erofs("an entry of an unusual type", offset));
+    }
+    if !header::is_posix(block) {
+        return Err(not_for_erofs("a header from before POSIX.1-1988", offset));
+    }
+    if records.have_encoded_attributes() {
+        return Err(not_for_erofs("an extended attribute in libarchive's encoding", offset));
+    }
+    Ok(())
 }
 
 /// The reference tool does not know global headers: each becomes an empty file with the header's name,

@@ -5,7 +5,6 @@
 //! as it arrives; directories, the inode table and the bitmaps follow; the superblock and the group
 //! descriptors, whose room is at the front, come last.
 
-mod block_writer;
 mod directory;
 mod extent;
 mod group;
@@ -16,7 +15,6 @@ mod timestamp;
 mod writer;
 mod xattr;
 
-pub(crate) use block_writer::{Discard, ImageOutput, SeekableImage};
 pub(crate) use inode::{FileType, Metadata};
 pub(crate) use timestamp::FsTime;
 pub use writer::Ext4Error;
@@ -24,8 +22,6 @@ pub(crate) use writer::{Ext4Writer, NewFile};
 
 use crate::verity::{BLOCK_SIZE, Block};
 
-/// The most blocks of an image: 128 GiB.
-const MAX_BLOCKS: u32 = 1 << 25;
 /// Blocks in a group: the bits of one bitmap block.
 const BLOCKS_PER_GROUP: u32 = 32_768;
 /// Room for the group descriptors of the largest image.

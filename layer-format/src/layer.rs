@@ -1,16 +1,21 @@
 //! From an archive to a layer: its root hash, or the whole disk image.
 
+mod erofs;
+
 use std::io::{self, Read, Seek, Write};
 
 use thiserror::Error;
 
-use crate::archive::{ArchiveReader, Entry, EntryKind};
-use crate::ext4::{Discard, Ext4Writer, FileType, FsTime, ImageOutput, Metadata, NewFile, SeekableImage};
+use crate::archive::{ArchiveReader, Entry, EntryKind, Rules};
+use crate::block_writer::{Discard, ImageOutput, SeekableImage};
+use crate::ext4::{Ext4Writer, FileType, FsTime, Metadata, NewFile};
 use crate::verity::{BLOCK_SIZE, RootHash, Salt, Tree, TreeBuilder, VeritySuperblock};
 use crate::vhd;
 
 pub use crate::archive::ArchiveError;
+pub use crate::erofs::{ErofsError, MkfsVersion};
 pub use crate::ext4::Ext4Error;
+pub use erofs::{hash_erofs_layer, write_erofs_layer};
 
 /// Name prefix that says: this file is deleted.
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
@@ -65,6 +70,21 @@ pub enum BuildLayerError {
     /// The structures around the files could not be written.
     #[error("cannot complete the file system")]
     FileSystem(#[source] Ext4Error),
+    /// An entry makes no sense in an erofs.
+    #[error("cannot add {path}")]
+    ErofsEntry {
+        /// Path of the entry.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: ErofsError,
+    },
+    /// The structures around the files of an erofs could not be written.
+    #[error("cannot complete the file system")]
+    Erofs(#[source] ErofsError),
+    /// The UUID of an erofs could not be told.
+    #[error("cannot tell the digest of the stored layer")]
+    Uuid(#[source] io::Error),
     /// The hash tree could not be built or described.
     #[error("cannot build the hash tree")]
     Tree,
@@ -95,7 +115,16 @@ pub fn write_layer(
     footer: Footer,
 ) -> Result<LayerImage, BuildLayerError> {
     let output = SeekableImage::new(image).map_err(BuildLayerError::Write)?;
-    let (leaves, mut output) = write_ext4(archive, output, u32::MAX)?;
+    let (leaves, output) = write_ext4(archive, output, u32::MAX)?;
+    append_tree(leaves, output, footer)
+}
+
+/// Writes what follows a file system: verity superblock, hash tree, perhaps a footer.
+fn append_tree<W: Write + Seek>(
+    leaves: TreeBuilder,
+    mut output: SeekableImage<W>,
+    footer: Footer,
+) -> Result<LayerImage, BuildLayerError> {
     let tree = leaves.finish().map_err(|_| BuildLayerError::Tree)?;
     let data_blocks = tree.data_blocks() as u64;
     let uuid = derived_uuid(&tree.root_hash());
@@ -162,7 +191,7 @@ fn write_ext4<O: ImageOutput>(
     output: O,
     files_max: u32,
 ) -> Result<(TreeBuilder, O), BuildLayerError> {
-    let mut archive = ArchiveReader::new(archive);
+    let mut archive = ArchiveReader::new(archive, Rules::Go);
     let mut writer = Ext4Writer::new(output, files_max).map_err(BuildLayerError::FileSystem)?;
     while let Some(mut entry) = archive.next_entry().map_err(BuildLayerError::Archive)? {
         let path = std::mem::take(&mut entry.path);
@@ -215,7 +244,7 @@ fn add_entry<O: ImageOutput>(
     let new = NewFile {
         metadata,
         target: entry.target,
-        attributes: entry.attributes,
+        attributes: entry.attributes.into_iter().collect(),
         size_bytes: entry.size_bytes,
     };
     writer.create(path, new, data)

@@ -1,4 +1,4 @@
-//! Container layers on disk: deterministic ext4 and dm-verity trees.
+//! Container layers on disk: deterministic ext4 and erofs, and dm-verity trees.
 //!
 //! A layer is a disk image: a file system, then a dm-verity superblock, then the hash tree. What a policy
 //! names is the root hash of that tree. [`verity`] and [`filesystem`] are what a guest needs to check an image; the
@@ -8,7 +8,11 @@
 #[cfg(feature = "build")]
 mod archive;
 #[cfg(feature = "build")]
+mod block_writer;
+#[cfg(feature = "build")]
 pub mod compression;
+#[cfg(feature = "build")]
+mod erofs;
 #[cfg(feature = "build")]
 mod ext4;
 pub mod filesystem;

@@ -160,6 +160,11 @@ const fn low_u16(number: i64) -> u16 {
     number as u16
 }
 
+/// Whether a header is in ustar or one of the dialects that came of it.
+pub(super) fn is_posix(block: &HeaderBlock) -> bool {
+    dialect(block) != Dialect::V7
+}
+
 fn dialect(block: &HeaderBlock) -> Dialect {
     match (bytes(block, 257, 263), bytes(block, 263, 265), bytes(block, 508, 512)) {
         (b"ustar\0", _, b"tar\0") => Dialect::Star,

@@ -6,14 +6,23 @@ use super::Timestamp;
 
 /// Key prefix of extended attributes.
 const ATTRIBUTE_PREFIX: &[u8] = b"SCHILY.xattr.";
+/// Key prefix of extended attributes whose names and values libarchive has encoded.
+const LIBARCHIVE_ATTRIBUTE_PREFIX: &[u8] = b"LIBARCHIVE.xattr.";
 /// Key prefix of the records that describe GNU sparse files.
 const SPARSE_PREFIX: &[u8] = b"GNU.sparse.";
 /// Digits of a second that are kept.
 const NANOSECOND_DIGITS: usize = 9;
 
-/// The records of one extended header; of two with the same key the later one counts.
+/// The records of one extended header; of two with the same key the later one counts, in the place of the first.
 #[derive(Debug, Default)]
-pub(super) struct PaxRecords(BTreeMap<Vec<u8>, Vec<u8>>);
+pub(super) struct PaxRecords(BTreeMap<Vec<u8>, PaxValue>);
+
+#[derive(Debug)]
+struct PaxValue {
+    /// How many other keys came before.
+    place: usize,
+    value: Vec<u8>,
+}
 
 impl PaxRecords {
     /// Reads records until the data ends; nothing when it is malformed.
@@ -21,7 +30,9 @@ impl PaxRecords {
         let mut records = BTreeMap::new();
         while !data.is_empty() {
             let (key, value, rest) = parse_record(data)?;
-            records.insert(key.to_vec(), value.to_vec());
+            let place = records.len();
+            let record = records.entry(key.to_vec()).or_insert_with(|| PaxValue { place, value: Vec::new() });
+            record.value = value.to_vec();
             data = rest;
         }
         Some(Self(records))
@@ -29,18 +40,38 @@ impl PaxRecords {
 
     /// The value of a record that is there and not empty.
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.0.get(key).map(Vec::as_slice).filter(|value| !value.is_empty())
+        self.0.get(key).map(|record| record.value.as_slice()).filter(|value| !value.is_empty())
     }
 
     pub(super) fn describe_sparse_file(&self) -> bool {
         self.0.keys().any(|key| key.starts_with(SPARSE_PREFIX))
     }
 
-    /// Extended attributes by full name, empty ones too.
-    pub(super) fn into_extended_attributes(self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let attribute =
-            |(key, value): (Vec<u8>, _)| Some((key.strip_prefix(ATTRIBUTE_PREFIX)?.to_vec(), value));
-        self.0.into_iter().filter_map(attribute).collect()
+    /// Whether any record tells something of files; comments do not.
+    pub(super) fn describe_files(&self) -> bool {
+        const KEYS: [&[u8]; 6] = [b"path", b"linkpath", b"mtime", b"size", b"uid", b"gid"];
+        let tells = |key: &[u8]| {
+            KEYS.contains(&key)
+                || key.starts_with(ATTRIBUTE_PREFIX)
+                || key.starts_with(LIBARCHIVE_ATTRIBUTE_PREFIX)
+        };
+        self.0.keys().any(|key| tells(key))
+    }
+
+    /// Whether there is an extended attribute in libarchive's encoding that is not there in the usual one too.
+    pub(super) fn have_encoded_attributes(&self) -> bool {
+        let encoded = self.0.keys().filter_map(|key| key.strip_prefix(LIBARCHIVE_ATTRIBUTE_PREFIX));
+        encoded.into_iter().any(|name| !self.0.contains_key(&[ATTRIBUTE_PREFIX, name].concat()))
+    }
+
+    /// Extended attributes by full name in the order of the archive, empty ones too.
+    pub(super) fn into_extended_attributes(self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut records: Vec<_> = self.0.into_iter().collect();
+        records.sort_unstable_by_key(|(_, record)| record.place);
+        let attribute = |(key, record): (Vec<u8>, PaxValue)| {
+            Some((key.strip_prefix(ATTRIBUTE_PREFIX)?.to_vec(), record.value))
+        };
+        records.into_iter().filter_map(attribute).collect()
     }
 }
 

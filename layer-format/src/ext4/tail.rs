@@ -1,12 +1,12 @@
 //! What is written once all files are known: directories, inode table, bitmaps and, at the front, the head.
 
-use super::block_writer::{BlockWriter, ImageOutput};
 use super::directory::{DirectoryEntry, write_entries};
 use super::group::GroupLayout;
 use super::inode::{InodeNumber, InodeTable, ROOT};
 use super::superblock::Superblock;
 use super::writer::{Ext4Error, record_data};
 use super::{BLOCK_SIZE, Block, DESCRIPTOR_BLOCKS, INODES_PER_BLOCK};
+use crate::block_writer::{BlockWriter, ImageOutput};
 
 /// Writes the data of all directories, parents first, children in the order of their entries.
 pub(super) fn write_directories<O: ImageOutput>(
@@ -81,7 +81,7 @@ pub(super) fn write_metadata<O: ImageOutput>(
         free_inodes: all_inodes.saturating_sub(used_inodes),
         inodes_per_group: layout.inodes_per_group,
     };
-    blocks.replace(0, &superblock.block())
+    Ok(blocks.replace(0, &superblock.block())?)
 }
 
 fn table_block(inodes: &InodeTable, index: u32) -> Block {

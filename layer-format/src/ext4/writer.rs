@@ -4,12 +4,13 @@ use std::io::{self, Read};
 
 use thiserror::Error;
 
-use super::block_writer::{BlockWriter, ImageOutput};
+use super::HEAD_BLOCKS;
 use super::extent::Extents;
 use super::inode::{Content, FileType, Inode, InodeNumber, InodeTable, Metadata, ROOT};
 use super::tail;
 use super::timestamp::FsTime;
 use super::xattr::{AttributeMap, Attributes};
+use crate::block_writer::{BlockWriter, ImageOutput, WriteBlocksError};
 use crate::verity::TreeBuilder;
 
 /// The longest file name, in bytes.
@@ -78,6 +79,16 @@ pub enum Ext4Error {
     Write(#[source] io::Error),
 }
 
+impl From<WriteBlocksError> for Ext4Error {
+    fn from(error: WriteBlocksError) -> Self {
+        match error {
+            WriteBlocksError::TooLarge => Self::ImageTooLarge,
+            WriteBlocksError::ReadData(cause) => Self::ReadData(cause),
+            WriteBlocksError::Write(cause) => Self::Write(cause),
+        }
+    }
+}
+
 /// A file to be added.
 #[derive(Debug)]
 pub(crate) struct NewFile {
@@ -112,7 +123,8 @@ impl<O: ImageOutput> Ext4Writer<O> {
         let mut root = Inode::new(Metadata::directory(0o755));
         // The root directory is its own parent.
         root.links = 2;
-        let mut writer = Self { blocks: BlockWriter::new(output)?, inodes: InodeTable::new(root), files_max };
+        let mut writer =
+            Self { blocks: BlockWriter::new(output, HEAD_BLOCKS)?, inodes: InodeTable::new(root), files_max };
         let lost_and_found = NewFile::without_data(Metadata::directory(0o700));
         writer.create(b"lost+found", lost_and_found, &mut io::empty())?;
         Ok(writer)

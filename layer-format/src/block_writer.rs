@@ -2,12 +2,29 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use super::writer::Ext4Error;
-use super::{BLOCK_SIZE, Block, HEAD_BLOCKS, MAX_BLOCKS};
-use crate::verity::{Salt, TreeBuilder};
+use thiserror::Error;
+
+use crate::verity::{BLOCK_SIZE, Block, Salt, TreeBuilder};
+
+/// The most blocks of an image: 128 GiB.
+pub(crate) const MAX_BLOCKS: u32 = 1 << 25;
 
 /// Blocks of file data read at a time.
 const BLOCKS_PER_READ: usize = 64;
+
+/// Why blocks cannot be written.
+#[derive(Debug, Error)]
+pub(crate) enum WriteBlocksError {
+    /// More than 128 GiB in all.
+    #[error("an image has at most 128 GiB")]
+    TooLarge,
+    /// The data of a file could not be read.
+    #[error("cannot read the data")]
+    ReadData(#[source] io::Error),
+    /// The image could not be written.
+    #[error("cannot write the image")]
+    Write(#[source] io::Error),
+}
 
 /// Where an image goes.
 pub(crate) trait ImageOutput {
@@ -71,7 +88,7 @@ impl<W: Write + Seek> ImageOutput for SeekableImage<W> {
 
 /// The blocks of a file system in the making.
 #[derive(Debug)]
-pub(super) struct BlockWriter<O> {
+pub(crate) struct BlockWriter<O> {
     output: O,
     leaves: TreeBuilder,
     next: u32,
@@ -79,57 +96,61 @@ pub(super) struct BlockWriter<O> {
 }
 
 impl<O: ImageOutput> BlockWriter<O> {
-    /// Leaves room for the head, which is written last.
-    pub(super) fn new(output: O) -> Result<Self, Ext4Error> {
+    /// Leaves room for a head of that many blocks, which is written last.
+    pub(crate) fn new(output: O, head_blocks: u32) -> Result<Self, WriteBlocksError> {
         let mut writer = Self {
             output,
             leaves: TreeBuilder::new(&Salt::of_layers()),
             next: 0,
             buffer: vec![[0; BLOCK_SIZE]; BLOCKS_PER_READ],
         };
-        writer.append_zeros(HEAD_BLOCKS)?;
+        writer.append_zeros(head_blocks)?;
         Ok(writer)
     }
 
     /// Number of the block that is written next.
-    pub(super) const fn next_block(&self) -> u32 {
+    pub(crate) const fn next_block(&self) -> u32 {
         self.next
     }
 
-    pub(super) fn append(&mut self, block: &Block) -> Result<(), Ext4Error> {
+    pub(crate) fn append(&mut self, block: &Block) -> Result<(), WriteBlocksError> {
         if self.next >= MAX_BLOCKS {
-            return Err(Ext4Error::ImageTooLarge);
+            return Err(WriteBlocksError::TooLarge);
         }
         self.leaves.push(block);
         self.next = self.next.saturating_add(1);
-        self.output.append(block).map_err(Ext4Error::Write)
+        self.output.append(block).map_err(WriteBlocksError::Write)
     }
 
-    pub(super) fn append_zeros(&mut self, count: u32) -> Result<(), Ext4Error> {
+    pub(crate) fn append_zeros(&mut self, count: u32) -> Result<(), WriteBlocksError> {
         (0..count).try_for_each(|_| self.append(&[0; BLOCK_SIZE]))
     }
 
     /// Overwrites a block that was written before.
-    pub(super) fn replace(&mut self, number: u32, block: &Block) -> Result<(), Ext4Error> {
+    pub(crate) fn replace(&mut self, number: u32, block: &Block) -> Result<(), WriteBlocksError> {
         let offset = u64::from(number).saturating_mul(BLOCK_SIZE as u64);
         if !self.leaves.replace(number as usize, block) {
-            return Err(Ext4Error::Write(io::ErrorKind::InvalidInput.into()));
+            return Err(WriteBlocksError::Write(io::ErrorKind::InvalidInput.into()));
         }
-        self.output.replace(offset, block).map_err(Ext4Error::Write)
+        self.output.replace(offset, block).map_err(WriteBlocksError::Write)
     }
 
     /// Writes `size_bytes` bytes of `data`, the last block padded with zeros.
-    pub(super) fn append_data(&mut self, data: &mut impl Read, size_bytes: u64) -> Result<(), Ext4Error> {
+    pub(crate) fn append_data(
+        &mut self,
+        data: &mut impl Read,
+        size_bytes: u64,
+    ) -> Result<(), WriteBlocksError> {
         let blocks_left = u64::from(MAX_BLOCKS.saturating_sub(self.next));
         if size_bytes.div_ceil(BLOCK_SIZE as u64) > blocks_left {
-            return Err(Ext4Error::ImageTooLarge);
+            return Err(WriteBlocksError::TooLarge);
         }
         let mut left = size_bytes;
         while left > 0 {
             let buffer = self.buffer.as_flattened_mut();
             let count = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let (filled, unused) = buffer.split_at_mut(count);
-            data.read_exact(filled).map_err(Ext4Error::ReadData)?;
+            data.read_exact(filled).map_err(WriteBlocksError::ReadData)?;
             left = left.saturating_sub(count as u64);
             for byte in unused.iter_mut().take(count.next_multiple_of(BLOCK_SIZE).saturating_sub(count)) {
                 *byte = 0;
@@ -139,13 +160,13 @@ impl<O: ImageOutput> BlockWriter<O> {
                 self.leaves.push(block);
                 self.next = self.next.saturating_add(1);
             }
-            self.output.append(blocks.as_flattened()).map_err(Ext4Error::Write)?;
+            self.output.append(blocks.as_flattened()).map_err(WriteBlocksError::Write)?;
         }
         Ok(())
     }
 
     /// The leaves of the hash tree and the output, behind the last block.
-    pub(super) fn finish(self) -> (TreeBuilder, O) {
+    pub(crate) fn finish(self) -> (TreeBuilder, O) {
         (self.leaves, self.output)
     }
 }
