@@ -65,7 +65,7 @@ fn layers_in(whole: &LayerSource) -> anyhow::Result<Option<Vec<LayerSource>>> {
 ///
 /// # Errors
 /// When it is another digest.
-fn sha256(digest: &str) -> anyhow::Result<&str> {
+pub(crate) fn sha256(digest: &str) -> anyhow::Result<&str> {
     let is_digits = |digits: &&str| {
         digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };

@@ -241,6 +241,48 @@ fn images_are_built_one_a_layer() {
 }
 
 #[test]
+fn an_erofs_layer_is_named_by_the_digest_of_the_stored_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = layer(&[("a", b"1"), ("b", &[7; 9000])]);
+    let stored = gzip(&plain);
+    let hash = |path: &Path, options: &[&str]| {
+        let arguments = [&["layer", "hash", "--format", "erofs", text(path)], options].concat();
+        let (code, json, errors) = cce(&arguments);
+        assert_eq!(code, 0, "{errors}");
+        roots(&json)
+    };
+    let image = layout(folder.path(), std::slice::from_ref(&stored), json!({"Cmd": ["/a"]}));
+    let compressed = write(folder.path(), "layer.tar.gz", &stored);
+    let uncompressed = write(folder.path(), "layer.tar", &plain);
+    let roots_of_image = hash(&image, &[]);
+    assert_eq!(hash(&compressed, &[]), roots_of_image);
+    assert_ne!(hash(&uncompressed, &[]), roots_of_image);
+    let digest = digest(&stored);
+    assert_eq!(hash(&uncompressed, &["--layer-digest", &digest]), roots_of_image);
+    let (_, ext4, _) = cce(&["layer", "hash", text(&image)]);
+    assert_ne!(roots(&ext4), roots_of_image);
+
+    let file = folder.path().join("layer.img");
+    let build = ["layer", "build", "--format", "erofs", text(&compressed), "--output", text(&file)];
+    let (code, built, errors) = cce(&build);
+    assert_eq!((code, &built["root_hash"]), (0, &json!(roots_of_image[0])), "{errors}");
+    let bytes = fs::read(&file).unwrap();
+    assert_eq!(bytes[1024..1028], 0xe0f5_e1e2_u32.to_le_bytes());
+    let offset = usize::try_from(built["hash_offset_bytes"].as_u64().unwrap()).unwrap();
+    assert!(bytes[offset..].starts_with(b"verity\0\0"));
+
+    for misuse in [
+        &["--layer-digest", "sha256:12"][..],
+        &["--layer-digest", &digest, text(&compressed)],
+        &["--format", "ext4", "--layer-digest", &digest],
+    ] {
+        let format: &[&str] = if misuse[0] == "--format" { &[] } else { &["--format", "erofs"] };
+        let arguments = [&["layer", "hash", text(&uncompressed)], format, misuse].concat();
+        assert_eq!(cce(&arguments).0, 2, "{misuse:?}");
+    }
+}
+
+#[test]
 fn a_blob_with_another_digest_is_refused_and_leaves_no_image() {
     let folder = tempfile::tempdir().unwrap();
     let data = layer(&[("a", b"1")]);

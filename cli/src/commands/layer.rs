@@ -1,6 +1,7 @@
 //! `cce layer`: the root hashes that policies name, and the disk images that hosts attach.
 
 mod build;
+mod format;
 mod hash;
 
 use clap::Subcommand;
@@ -12,7 +13,7 @@ use crate::output::Answer;
 pub(crate) enum LayerCommand {
     /// Print the dm-verity root hash of each layer: what a policy lists.
     Hash(hash::HashArgs),
-    /// Write the disk image of a layer: ext4, dm-verity superblock and hash tree.
+    /// Write the disk image of a layer: ext4 or erofs, dm-verity superblock and hash tree.
     Build(build::BuildArgs),
 }
 

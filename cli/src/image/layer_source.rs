@@ -82,6 +82,12 @@ impl LayerSource {
         self.name.as_deref()
     }
 
+    /// Digest `sha256:...` of the stored bytes, where the image says it.
+    pub(crate) fn stated_digest(&self) -> Option<&str> {
+        let is_blob = self.sha256.is_some() || self.offset == 0;
+        self.name().filter(|name| is_blob && name.starts_with("sha256:"))
+    }
+
     /// Bytes of the part of an archive.
     pub(super) fn size_bytes(&self) -> Option<u64> {
         self.size_bytes
@@ -151,13 +157,23 @@ impl LayerSource {
     ///
     /// # Errors
     /// When it cannot be opened, or there is none.
-    pub(super) fn open_file(&self) -> anyhow::Result<File> {
+    pub(crate) fn open_file(&self) -> anyhow::Result<File> {
         match &self.place {
             Place::File(file) => {
                 File::open(&file.path).with_context(|| format!("cannot open {}", self.place))
             }
             Place::Registry(blob) => bail!("{blob} is not a file"),
         }
+    }
+
+    /// The stored bytes of a layer that is in a file, unchecked.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(crate) fn stored(&self) -> anyhow::Result<io::Take<File>> {
+        let mut file = self.open_file()?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        Ok(file.take(self.size_bytes.unwrap_or(u64::MAX)))
     }
 
     /// The stored bytes.

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use layer_format::layer::{Footer, write_layer};
+use layer_format::layer::Footer;
 use serde::Serialize;
 
+use super::format::FormatArgs;
 use crate::image::{LayerSource, RegistryArgs, layers_of};
 use crate::output::Answer;
 
@@ -33,6 +34,8 @@ pub(crate) struct BuildArgs {
     vhd_footer: bool,
     #[command(flatten)]
     registries: RegistryArgs,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 /// An image that was written.
@@ -71,35 +74,36 @@ impl fmt::Display for AllBuilt {
 /// When the source is broken or an image cannot be written. Of that image nothing is left.
 pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Answer> {
     let layers = layers_of(&args.source, &args.registries)?;
+    args.format.check(layers.len())?;
     let footer = if args.vhd_footer { Footer::Vhd } else { Footer::None };
     match (&args.output, &args.output_dir) {
         (Some(output), _) => {
             let [layer] = &layers[..] else {
                 bail!("{} has {} layers; use --output-dir", args.source.display(), layers.len());
             };
-            Answer::yes(&build(layer, output, footer)?)
+            Answer::yes(&build(layer, output, &args.format, footer)?)
         }
         (None, Some(folder)) => {
             fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-            let built = layers
-                .iter()
-                .enumerate()
-                .map(|(index, layer)| build(layer, &folder.join(format!("layer-{index:02}.img")), footer));
+            let built = layers.iter().enumerate().map(|(index, layer)| {
+                build(layer, &folder.join(format!("layer-{index:02}.img")), &args.format, footer)
+            });
             Answer::yes(&AllBuilt(built.collect::<Result<_, _>>()?))
         }
         (None, None) => bail!("--output or --output-dir is needed"),
     }
 }
 
-fn build(layer: &LayerSource, output: &Path, footer: Footer) -> anyhow::Result<Built> {
+fn build(layer: &LayerSource, output: &Path, format: &FormatArgs, footer: Footer) -> anyhow::Result<Built> {
     let name = output.file_name().with_context(|| format!("{} is not a file name", output.display()))?;
     let mut partial_name = name.to_owned();
     partial_name.push(".partial");
     let partial = output.with_file_name(partial_name);
-    let written = layer.read(|archive| {
+    let create = || {
         let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
-        Ok(write_layer(archive, BufWriter::with_capacity(BUFFER_SIZE, file), footer)?)
-    });
+        Ok(BufWriter::with_capacity(BUFFER_SIZE, file))
+    };
+    let written = format.write(layer, create, footer);
     // A layer whose digest turns out wrong at its end leaves nothing behind that looks like an image.
     let moved = written.and_then(|image| {
         fs::rename(&partial, output).with_context(|| format!("cannot write {}", output.display()))?;

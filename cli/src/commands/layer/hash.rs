@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
-use layer_format::layer::hash_layer;
 use serde::Serialize;
 
+use super::format::FormatArgs;
 use crate::image::{RegistryArgs, layers_of};
 use crate::output::Answer;
 
@@ -19,6 +19,8 @@ pub(crate) struct HashArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     registries: RegistryArgs,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,8 +58,10 @@ impl fmt::Display for Layers {
 pub(super) fn run(args: &HashArgs) -> anyhow::Result<Answer> {
     let mut layers = Vec::new();
     for file in &args.files {
-        for source in layers_of(file, &args.registries)? {
-            let digest = source.read(|archive| Ok(hash_layer(archive)?))?;
+        let sources = layers_of(file, &args.registries)?;
+        args.format.check(sources.len().max(args.files.len()))?;
+        for source in sources {
+            let digest = args.format.hash(&source)?;
             layers.push(Layer {
                 file: file.display().to_string(),
                 layer: source.name().map(str::to_owned),
