@@ -249,7 +249,7 @@ fn an_erofs_layer_is_named_by_the_digest_of_the_stored_layer() {
         let arguments = [&["layer", "hash", "--format", "erofs", text(path)], options].concat();
         let (code, json, errors) = cce(&arguments);
         assert_eq!(code, 0, "{errors}");
-        roots(&json)
+        roots(&json).into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     let image = layout(folder.path(), std::slice::from_ref(&stored), json!({"Cmd": ["/a"]}));
     let compressed = write(folder.path(), "layer.tar.gz", &stored);
