@@ -10,7 +10,7 @@ use crate::verity::TreeBuilder;
 
 /// The root hash of an erofs layer, from its uncompressed tar archive. `uuid` is asked for that of the file system when
 /// the archive has been read: it comes of the digest under which the layer is stored. Memory: 1/128 of the archive's
-/// size, and for each file 400 bytes, its name and its attributes.
+/// size, and for each file some 200 bytes, its attributes and the target of a link.
 ///
 /// # Errors
 /// When the archive is broken or cannot be a layer, or when the UUID cannot be told.
