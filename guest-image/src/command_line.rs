@@ -43,9 +43,7 @@ const ALWAYS: &[&str] = &[
     "sysctl.kernel.sysrq=0",
     "i8042.nokbd",
     "i8042.noaux",
-    // Drivers tell, and take, through debugfs what they would not otherwise. In a kernel that is locked down, tracefs has
-    // no files; 6.12 corrupts memory when a container then unmounts it.
-    "debugfs=off",
+    // In a kernel that is locked down, tracefs has no files; 6.12 corrupts memory when a container then unmounts it.
     "initcall_blacklist=tracefs_init",
     // One cgroup hierarchy: version 2.
     "cgroup_no_v1=all",

@@ -236,7 +236,8 @@ fn the_kernel_is_locked_down_when_containers_run() {
     let tried = guest.run(
         &CAPABILITIES,
         "busybox insmod /dummy.ko 2>/dev/null; echo module $?\n\
-         busybox mount -t debugfs none /mnt 2>/dev/null; echo debugfs $?\n\
+         busybox mount -t debugfs none /mnt && (: >>/mnt/clear_warn_once) 2>/dev/null; echo debugfs $?\n\
+         busybox umount /mnt\n\
          busybox mount -t tracefs none /mnt 2>/dev/null; echo tracefs $?\n\
          (echo b >/proc/sysrq-trigger) 2>/dev/null; echo sysrq $?\n\
          for device in 'mem 1 1' 'port 1 4' 'kmsg 1 11' 'ttyS0 4 64'; do set -- $device\n\

@@ -1,6 +1,6 @@
 //! What the kernel gives up when its modules are loaded: before the host says anything and before a container runs.
 //!
-//! The command line does its part before (`lockdown=confidentiality`, signed modules only, no debugfs, no keyboard). A
+//! The command line does its part before (`lockdown=confidentiality`, signed modules only, no tracefs, no keyboard). A
 //! setting that does not take ends the boot: the measurement promises a kernel that has all of them. Those marked
 //! "for good" are never given back, not even to a container that may write to `/proc/sys`.
 
