@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write as _,
     net::Shutdown,
-    os::unix::net::UnixStream,
+    os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -183,6 +183,14 @@ impl VirtualMachine {
     #[must_use]
     pub fn agent_address(&self) -> String {
         format!("hvsock://{}:{AGENT_PORT}", self.sockets.guest.display())
+    }
+
+    /// Listens for a guest that dials this port of the host's.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn listen(&self, port: u32) -> std::io::Result<UnixListener> {
+        UnixListener::bind(self.sockets.host_listener(port))
     }
 
     /// Where the disks are that were there at boot, in the order of the configuration.
