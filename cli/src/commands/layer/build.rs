@@ -21,7 +21,7 @@ const BUFFER_SIZE: usize = 256 * 1024;
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
     /// A layer archive, a `docker save` archive or an OCI image layout, plain, .gz or .zst; an image in a registry as
-    /// docker://HOST/REPOSITORY[:TAG][@DIGEST].
+    /// `docker://HOST/REPOSITORY[:TAG][@DIGEST]`.
     source: PathBuf,
     /// The image to write, of a source with one layer.
     #[arg(long, required_unless_present = "output_dir", conflicts_with = "output_dir")]

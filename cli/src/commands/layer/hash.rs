@@ -14,7 +14,7 @@ use crate::output::Answer;
 #[derive(Debug, Args)]
 pub(crate) struct HashArgs {
     /// Layer archives, `docker save` archives, OCI image layouts (a directory or an archive), plain, .gz or .zst; images
-    /// in registries as docker://HOST/REPOSITORY[:TAG][@DIGEST].
+    /// in registries as `docker://HOST/REPOSITORY[:TAG][@DIGEST]`.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
