@@ -64,6 +64,7 @@ pub use self::sysctls::SysctlError;
 use crate::cgroup::{Cgroup, CgroupError, Limit, Limited, Stats};
 use crate::launcher::channel::Channel;
 use crate::launcher::{Launcher, Registry};
+use crate::rollback::{give_back, take_down};
 use crate::stdio::{GivenStreams, StreamAccess};
 
 /// What the guest adds to a container of its own accord; never the host's words.
@@ -243,12 +244,8 @@ pub fn create(
             children: launcher.registry(),
             grant: permit.done(),
         }),
-        Err(Unmade { error, undone: true }) => {
-            permit.untouched();
-            Err(error)
-        }
-        Err(Unmade { error, undone: false }) => {
-            permit.unknown();
+        Err(Unmade { error, undone }) => {
+            give_back(permit, undone);
             Err(error)
         }
     }
@@ -419,16 +416,7 @@ impl Container {
             permit.untouched();
             return Err(RemoveError::OtherContainer(Box::new(self)));
         }
-        match self.end() {
-            Ok(()) => {
-                permit.done();
-                Ok(())
-            }
-            Err(error) => {
-                permit.unknown();
-                Err(error)
-            }
-        }
+        take_down(permit, |_| self.end())
     }
 
     fn end(self) -> Result<(), RemoveError> {

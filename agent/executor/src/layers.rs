@@ -22,7 +22,7 @@ use rustix::mount::MountAttrFlags;
 
 use crate::devices::{self, BlockDevice, MappedDevice};
 use crate::mounts::{Filesystem, MountPoint};
-use crate::rollback::Rollback;
+use crate::rollback::{Rollback, carry_out, take_down};
 use origin::Origin;
 use verified_data::VerifiedData;
 
@@ -81,16 +81,8 @@ impl Layer {
 /// # Errors
 /// [`MountDeviceError`]; everything was undone, or the permit ended as *unknown*.
 pub fn mount_device(permit: Permit<MountDevice>) -> Result<Layer, MountDeviceError> {
-    let mut rollback = Rollback::default();
-    match mount(permit.request(), &mut rollback) {
-        Ok(Mounted { root, point, verity }) => {
-            Ok(Layer { right: Right::Disk(permit.done()), root, point, verity })
-        }
-        Err(error) => {
-            rollback.settle(permit);
-            Err(error)
-        }
-    }
+    let (grant, Mounted { root, point, verity }) = carry_out(permit, mount)?;
+    Ok(Layer { right: Right::Disk(grant), root, point, verity })
 }
 
 /// Unmounts a layer that nothing uses any more, and removes its dm-verity device.
@@ -98,16 +90,7 @@ pub fn mount_device(permit: Permit<MountDevice>) -> Result<Layer, MountDeviceErr
 /// # Errors
 /// [`UnmountDeviceError`]; the permit ended as *unknown*.
 pub fn unmount_device(permit: Permit<UnmountDevice>, layer: Layer) -> Result<(), UnmountDeviceError> {
-    match unmount(permit.request(), layer) {
-        Ok(()) => {
-            permit.done();
-            Ok(())
-        }
-        Err(error) => {
-            permit.unknown();
-            Err(error)
-        }
-    }
+    take_down(permit, |request| unmount(request, layer))
 }
 
 fn unmount(request: &UnmountDevice, layer: Layer) -> Result<(), UnmountDeviceError> {

@@ -1,9 +1,9 @@
-//! Undoing what was done, in reverse order.
+//! How operations end their permits: done, undone in reverse order, or unknown.
 
 use std::io;
 
-use policy_engine::Permit;
 use policy_engine::request::Request;
+use policy_engine::{Grant, Permit};
 
 type Step = Box<dyn FnOnce() -> io::Result<()>>;
 
@@ -25,11 +25,40 @@ impl Rollback {
     pub(crate) fn undo(self) -> bool {
         self.steps.into_iter().rev().all(|step| step().is_ok())
     }
+}
 
-    /// Undoes everything and settles the permit of the operation that failed.
-    pub(crate) fn settle<R: Request>(self, permit: Permit<R>) {
-        if self.undo() { permit.untouched() } else { permit.unknown() }
+/// Does what a permit allows. When it fails, everything is undone; the permit ends as *unknown* where that fails too.
+pub(crate) fn carry_out<R: Request, T, E>(
+    permit: Permit<R>,
+    act: impl FnOnce(&R, &mut Rollback) -> Result<T, E>,
+) -> Result<(Grant<R>, T), E> {
+    let mut rollback = Rollback::default();
+    match act(permit.request(), &mut rollback) {
+        Ok(made) => Ok((permit.done(), made)),
+        Err(error) => {
+            give_back(permit, rollback.undo());
+            Err(error)
+        }
     }
+}
+
+/// Ends the permit of an operation that failed, by whether everything was `undone`.
+pub(crate) fn give_back<R: Request>(permit: Permit<R>, undone: bool) {
+    if undone { permit.untouched() } else { permit.unknown() }
+}
+
+/// Takes down what a permit names. There is no way back: when it fails, the permit ends as *unknown*.
+pub(crate) fn take_down<R: Request, E>(
+    permit: Permit<R>,
+    act: impl FnOnce(&R) -> Result<(), E>,
+) -> Result<(), E> {
+    let result = act(permit.request());
+    if result.is_ok() {
+        permit.done();
+    } else {
+        permit.unknown();
+    }
+    result
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use policy_engine::{Grant, GuestPath, Permit};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::mounts::{CONTAINER_PLACES, INERT, MountPoint, MountPointError};
-use crate::rollback::Rollback;
+use crate::rollback::{Rollback, carry_out, take_down};
 
 pub use device_stack::DeviceStackError;
 pub use encrypted_disk::EncryptDiskError;
@@ -116,14 +116,8 @@ pub(crate) struct WriteDirectories {
 /// # Errors
 /// [`ScratchMountError`]; everything was undone, or the permit ended as *unknown*.
 pub fn mount_scratch(permit: Permit<ScratchMount>) -> Result<Scratch, ScratchMountError> {
-    let mut rollback = Rollback::default();
-    match mount(permit.request(), &mut rollback) {
-        Ok((root, point, ground)) => Ok(Scratch { grant: permit.done(), root, point, ground }),
-        Err(error) => {
-            rollback.settle(permit);
-            Err(error)
-        }
-    }
+    let (grant, (root, point, ground)) = carry_out(permit, mount)?;
+    Ok(Scratch { grant, root, point, ground })
 }
 
 /// Unmounts scratch that nothing uses any more; its content is gone.
@@ -131,16 +125,7 @@ pub fn mount_scratch(permit: Permit<ScratchMount>) -> Result<Scratch, ScratchMou
 /// # Errors
 /// [`ScratchUnmountError`]; the permit ended as *unknown*.
 pub fn unmount_scratch(permit: Permit<ScratchUnmount>, scratch: Scratch) -> Result<(), ScratchUnmountError> {
-    match unmount(permit.request(), scratch) {
-        Ok(()) => {
-            permit.done();
-            Ok(())
-        }
-        Err(error) => {
-            permit.unknown();
-            Err(error)
-        }
-    }
+    take_down(permit, |request| unmount(request, scratch))
 }
 
 type Mounted = (OwnedFd, MountPoint, Ground);

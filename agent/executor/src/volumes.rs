@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use crate::mounts::{MountPoint, MountPointError, detached_copy};
-use crate::rollback::Rollback;
+use crate::rollback::{Rollback, carry_out, take_down};
 use crate::scratch::{Ground, Scratch, Space, SpaceError};
 use crate::sys::mount_attributes::{Changes, Extent, change_mount};
 
@@ -91,14 +91,8 @@ pub fn mount_volume(
     permit: Permit<MountVolume>,
     scratch: Option<&Scratch>,
 ) -> Result<Volume, MountVolumeError> {
-    let mut rollback = Rollback::default();
-    match mount(permit.request(), scratch, &mut rollback) {
-        Ok((point, base)) => Ok(Volume { grant: permit.done(), point, base }),
-        Err(error) => {
-            rollback.settle(permit);
-            Err(error)
-        }
-    }
+    let (grant, (point, base)) = carry_out(permit, |request, rollback| mount(request, scratch, rollback))?;
+    Ok(Volume { grant, point, base })
 }
 
 /// Unmounts a volume that no container has any more.
@@ -106,16 +100,7 @@ pub fn mount_volume(
 /// # Errors
 /// [`UnmountVolumeError`]; the permit ended as *unknown*.
 pub fn unmount_volume(permit: Permit<UnmountVolume>, volume: Volume) -> Result<(), UnmountVolumeError> {
-    match unmount(permit.request(), volume) {
-        Ok(()) => {
-            permit.done();
-            Ok(())
-        }
-        Err(error) => {
-            permit.unknown();
-            Err(error)
-        }
-    }
+    take_down(permit, |request| unmount(request, volume))
 }
 
 fn mount(

@@ -11,6 +11,7 @@ use policy_engine::request::{PauseContainer, Request, ResumeContainer, UpdateCon
 
 use super::{Container, Life};
 use crate::cgroup::{Limit, NotSet, OomWatch};
+use crate::rollback::give_back;
 
 /// Why a container was not paused or resumed.
 #[derive(Debug, thiserror::Error)]
@@ -110,11 +111,7 @@ impl Container {
                 Ok(unenforced)
             }
             Err(NotSet { limit, source, undone }) => {
-                if undone {
-                    permit.untouched();
-                } else {
-                    permit.unknown();
-                }
+                give_back(permit, undone);
                 Err(UpdateError::Limit { limit, source })
             }
         }

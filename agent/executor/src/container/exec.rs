@@ -13,6 +13,7 @@ use super::plan::Plan;
 use super::spawn::{Company, Failed, Remnant, execute, spawn};
 use super::{Container, Life, PlanError, Process, SpawnError, compile};
 use crate::launcher::Launcher;
+use crate::rollback::give_back;
 use crate::stdio::{GivenStreams, StreamAccess};
 
 /// The most processes that are executed in a container and not [forgotten](Container::forget).
@@ -81,11 +82,7 @@ impl Container {
             }
             Err(Unmade { error, undone }) => {
                 execs.remove(exec_id);
-                if undone {
-                    permit.untouched();
-                } else {
-                    permit.unknown();
-                }
+                give_back(permit, undone);
                 Err(error)
             }
         }

@@ -15,7 +15,7 @@ use policy_engine::{Permit, RootHash};
 
 use super::verified_copy;
 use super::{Layer, MountDeviceError, Mounted, Right, mount_content};
-use crate::rollback::Rollback;
+use crate::rollback::{Rollback, carry_out};
 
 /// The largest file system of a layer, and the most bytes of its archive once decompressed.
 const LAYER_SIZE_MAX: u64 = 2 << 30;
@@ -97,17 +97,10 @@ pub fn mount_sealed_layer(
     permit: Permit<MountSealedLayer>,
     layer: &Arc<SealedLayer>,
 ) -> Result<Layer, MountDeviceError> {
-    let mut rollback = Rollback::default();
-    match mount(permit.request(), layer, &mut rollback) {
-        Ok(Mounted { root, point, verity }) => {
-            let right = Right::Sealed { grant: permit.done(), _content: Arc::clone(layer) };
-            Ok(Layer { right, root, point, verity })
-        }
-        Err(error) => {
-            rollback.settle(permit);
-            Err(error)
-        }
-    }
+    let (grant, Mounted { root, point, verity }) =
+        carry_out(permit, |request, rollback| mount(request, layer, rollback))?;
+    let right = Right::Sealed { grant, _content: Arc::clone(layer) };
+    Ok(Layer { right, root, point, verity })
 }
 
 fn mount(

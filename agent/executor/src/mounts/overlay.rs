@@ -11,7 +11,7 @@ use super::filesystem::descriptor_path;
 use super::{Filesystem, MountPoint, MountPointError};
 use crate::boot::SecurityContext;
 use crate::layers::Layer;
-use crate::rollback::Rollback;
+use crate::rollback::{Rollback, carry_out, take_down};
 use crate::scratch::{Scratch, WriteDirectories};
 
 /// The most layers of one overlay: the kernel's own limit (`OVL_MAX_STACK`), less one for the security context
@@ -101,14 +101,9 @@ pub fn mount_overlay(
     scratch: Option<&Scratch>,
     context: Option<&SecurityContext>,
 ) -> Result<Overlay, MountOverlayError> {
-    let mut rollback = Rollback::default();
-    match mount(permit.request(), layers, scratch, context, &mut rollback) {
-        Ok((root, point)) => Ok(Overlay { grant: permit.done(), root, point }),
-        Err(error) => {
-            rollback.settle(permit);
-            Err(error)
-        }
-    }
+    let (grant, (root, point)) =
+        carry_out(permit, |request, rollback| mount(request, layers, scratch, context, rollback))?;
+    Ok(Overlay { grant, root, point })
 }
 
 /// Unmounts a root file system whose processes are gone.
@@ -116,16 +111,7 @@ pub fn mount_overlay(
 /// # Errors
 /// [`UnmountOverlayError`]; the permit ended as *unknown*.
 pub fn unmount_overlay(permit: Permit<UnmountOverlay>, overlay: Overlay) -> Result<(), UnmountOverlayError> {
-    match unmount(permit.request(), overlay) {
-        Ok(()) => {
-            permit.done();
-            Ok(())
-        }
-        Err(error) => {
-            permit.unknown();
-            Err(error)
-        }
-    }
+    take_down(permit, |request| unmount(request, overlay))
 }
 
 fn unmount(request: &UnmountOverlay, overlay: Overlay) -> Result<(), UnmountOverlayError> {
