@@ -79,6 +79,26 @@ pub enum StartError {
     /// QEMU's control socket.
     #[error("could not control QEMU")]
     Qmp(#[from] QmpError),
+    /// The machine was running, and its agent did not come up.
+    #[error("the guest did not come up; its console ends with:\n{console}")]
+    Guest {
+        /// The last lines that it wrote, which the logs of a machine elsewhere would not show.
+        console: String,
+        /// What was noticed.
+        #[source]
+        source: Box<StartError>,
+    },
+}
+
+impl StartError {
+    /// What was noticed first, without the console around it.
+    #[must_use]
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Guest { source, .. } => source,
+            other => other,
+        }
+    }
 }
 
 /// Why a disk could not be added or taken away.

@@ -77,6 +77,12 @@ impl Host {
         }
     }
 
+    /// The project's command line tool, where `cargo build` puts it.
+    #[must_use]
+    pub fn cce(&self) -> PathBuf {
+        self.target.join("debug/cce")
+    }
+
     /// The keys of the emulated secure processor; made at its first start.
     pub(crate) fn psp_keys(&self) -> PathBuf {
         self.target.join("psp-keys")

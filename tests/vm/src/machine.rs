@@ -56,10 +56,23 @@ pub struct VirtualMachine {
 const STALLED: [&str; 2] =
     ["Problem loading in-kernel X.509 certificate (-110)", "IO-APIC + timer doesn't work!"];
 
+/// So much of a console tells why a kernel stopped.
+const TOLD_LINES: usize = 40;
+
+/// What the guest wrote to its console, as far as it is text.
+fn console(logs: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(logs.join("console.log")).unwrap_or_default()).into_owned()
+}
+
 /// Whether the guest's kernel did not come up because of the machine that emulates it.
-fn kernel_was_stalled(logs: &Path) -> bool {
-    let console = fs::read_to_string(logs.join("console.log")).unwrap_or_default();
+fn kernel_was_stalled(console: &str) -> bool {
     STALLED.iter().any(|words| console.contains(words))
+}
+
+fn with_console(source: StartError, console: &str) -> StartError {
+    let lines: Vec<_> = console.lines().collect();
+    let told = lines.get(lines.len().saturating_sub(TOLD_LINES)..).unwrap_or_default().join("\n");
+    StartError::Guest { console: told, source: Box::new(source) }
 }
 
 impl VirtualMachine {
@@ -68,11 +81,13 @@ impl VirtualMachine {
     /// # Errors
     /// A part is missing, a program ends, or the agent does not answer in time. Logs stay in [`Host::logs`].
     pub fn start(host: &Host, config: &VmConfig) -> Result<Self, StartError> {
-        match Self::start_once(host, config) {
+        let logs = host.logs(&config.name);
+        let outcome = match Self::start_once(host, config) {
             // The agent had no chance.
-            Err(_) if kernel_was_stalled(&host.logs(&config.name)) => Self::start_once(host, config),
+            Err(_) if kernel_was_stalled(&console(&logs)) => Self::start_once(host, config),
             outcome => outcome,
-        }
+        };
+        outcome.map_err(|source| with_console(source, &console(&logs)))
     }
 
     fn start_once(host: &Host, config: &VmConfig) -> Result<Self, StartError> {
@@ -156,7 +171,7 @@ impl VirtualMachine {
         loop {
             self.qemu.check_running()?;
             if !driver_is_up {
-                driver_is_up = self.vsock_driver_is_up()?;
+                driver_is_up = self.vsock_driver_is_up().or_else(|error| self.end_behind(error))?;
                 std::thread::sleep(if driver_is_up { DRIVER_SETTLE_TIME } else { POLL_INTERVAL });
             } else if self.sockets.answers(AGENT_PORT) {
                 self.boot_time = start.elapsed();
@@ -169,6 +184,13 @@ impl VirtualMachine {
                 return Err(StartError::NotReady { what, log: console });
             }
         }
+    }
+
+    /// QEMU's control socket fails when QEMU ends, which tells more.
+    fn end_behind(&mut self, error: QmpError) -> Result<bool, StartError> {
+        self.qemu.wait(Some(QUIT_LIMIT)).map_err(|source| StartError::Spawn { name: "QEMU", source })?;
+        self.qemu.check_running()?;
+        Err(error.into())
     }
 
     fn vsock_driver_is_up(&mut self) -> Result<bool, QmpError> {

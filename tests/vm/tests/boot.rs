@@ -15,7 +15,7 @@ fn machine(host: &Host, name: &str, policy: &str) -> VmConfig {
 /// The guest switches itself off before it serves anything, and says why on its console.
 fn assert_shut(host: &Host, config: &VmConfig, why: &str) {
     let failure = VirtualMachine::start(host, config).unwrap_err();
-    assert!(matches!(failure, StartError::Ended { name: "QEMU", .. }), "{failure}");
+    assert!(matches!(failure.cause(), StartError::Ended { name: "QEMU", .. }), "{failure}");
     let console = std::fs::read(host.logs(&config.name).join("console.log")).unwrap();
     let console = String::from_utf8_lossy(&console);
     assert!(console.contains(why), "the console does not say `{why}`:\n{console}");

@@ -1,7 +1,6 @@
 //! Containers on the guest's own kernel: dm-verity, erofs, dm-crypt with integrity.
 
 #![expect(
-    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
@@ -15,29 +14,8 @@ use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vm::{BootFiles, Disk, GuestDisk, Host, Initdata, VirtualMachine, VmConfig};
+use vm::{BootFiles, Disk, Host, HostTool, Initdata, PERMISSIVE_POLICY, VirtualMachine, VmConfig};
 
-/// Rules of its own instead of the framework's: whatever the host asks for is allowed, so that what stops it is
-/// the kernel. The digest of a layer is enforced whoever approved it.
-const POLICY: &str = r#"package policy
-
-api_version := "0.10.0"
-framework_version := "0.2.3"
-
-mount_device := {"allowed": true}
-unmount_device := {"allowed": true}
-mount_overlay := {"allowed": true}
-unmount_overlay := {"allowed": true}
-scratch_mount := {"allowed": true}
-scratch_unmount := {"allowed": true}
-shutdown_container := {"allowed": true}
-create_container := {
-    "allowed": true,
-    "env_list": input.envList,
-    "caps_list": input.capabilities,
-    "allow_stdio_access": true,
-}
-"#;
 const BLOCK_BYTES: usize = 4096;
 /// Found again in a disk's file when it was written in the clear.
 const MARKER: &str = "the-workload-wrote-this-and-nobody-else-reads-it";
@@ -45,8 +23,7 @@ const MARKER: &str = "the-workload-wrote-this-and-nobody-else-reads-it";
 /// A guest and the host's side of it. It ends with this value.
 struct Guest {
     machine: VirtualMachine,
-    cce: PathBuf,
-    disks: Vec<GuestDisk>,
+    tool: HostTool,
 }
 
 /// A layer's image: where its tree begins and its root hash.
@@ -58,18 +35,16 @@ struct Layer {
 impl Guest {
     fn start(host: &Host, name: &str, disks: Vec<Disk>) -> Self {
         let boot = BootFiles::in_folder(&host.image).unwrap();
-        let config = VmConfig::new(name, boot, [0; 32]).with_initdata(Initdata::with_policy(POLICY).unwrap());
+        let config = VmConfig::new(name, boot, [0; 32])
+            .with_initdata(Initdata::with_policy(PERMISSIVE_POLICY).unwrap());
         let machine = VirtualMachine::start(host, &VmConfig { disks, ..config }).unwrap();
-        let disks = machine.disks().to_vec();
-        Self { machine, cce: host.target.join("debug/cce"), disks }
+        let tool = HostTool::new(host, &machine);
+        Self { machine, tool }
     }
 
     /// `cce --json host ...` towards this guest.
     fn host(&self, args: &[&str]) -> Value {
-        let address = self.machine.agent_address();
-        let mut command = Command::new(&self.cce);
-        let output = command.args(["--json", "host", "--address", &address]).args(args).output().unwrap();
-        serde_json::from_slice(&output.stdout).expect("`cce` prints one JSON value")
+        self.tool.call(args).unwrap()
     }
 
     /// Runs `script` in a container on the layer of disk number `disk`.
@@ -80,7 +55,7 @@ impl Guest {
     /// Runs a program with arguments in a container on the layer of disk number `disk`.
     fn run_program(&self, disk: usize, layer: &Layer, more: &[&str], program: &[&str]) -> Value {
         let id = format!("{:032x}{disk:032x}", program.concat().len());
-        let (device, offset) = (self.disks[disk].pci_path(), layer.hash_offset_bytes.to_string());
+        let (device, offset) = (self.machine.disks()[disk].pci_path(), layer.hash_offset_bytes.to_string());
         let number = disk.to_string();
         let mut args =
             vec!["run", "--id", &id, "--layer-device", &device, "--layer-root-hash", &layer.root_hash];
@@ -114,7 +89,7 @@ fn ext4_layer(host: &Host, folder: &Path) -> (PathBuf, Layer) {
     let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
     tar.append_dir_all(".", root(folder)).unwrap();
     tar.finish().unwrap();
-    let mut command = Command::new(host.target.join("debug/cce"));
+    let mut command = Command::new(host.cce());
     command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&image);
     let built: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
     let layer = Layer {
@@ -237,7 +212,7 @@ fn mark_on_scratch(name: &str, more: &[&str]) -> Option<(Seen, Seen)> {
     fs::File::create(&scratch).unwrap().set_len(64 << 20).unwrap();
     let disks = vec![Disk::read_only(&image), Disk::read_write(&scratch)];
     let guest = Guest::start(&host, name, disks);
-    let device = guest.disks[1].pci_path();
+    let device = guest.machine.disks()[1].pci_path();
     let script =
         format!("busybox echo -n {MARKER} >/tmp/mark; busybox sync; busybox cat /tmp/mark; busybox sleep 20");
     let args: Vec<&str> = ["--scratch", &device].iter().chain(more).copied().collect();

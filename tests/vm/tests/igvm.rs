@@ -46,6 +46,9 @@ fn a_guest_whose_memory_is_not_as_the_launch_left_it_ends_itself() {
         let refusal = Refusal { large, was_valid };
         let config = machine(&host, "igvm-foul-memory", Some(refusal));
         let failure = VirtualMachine::start(&host, &config).unwrap_err();
-        assert!(matches!(failure, StartError::Igvm(LaunchError::GuestEnded)), "{refusal:?}: {failure}");
+        assert!(
+            matches!(failure.cause(), StartError::Igvm(LaunchError::GuestEnded)),
+            "{refusal:?}: {failure}"
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! The guest's kernel takes nothing more after boot: seen, and tried, from inside a container.
 
 #![expect(
-    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -19,28 +18,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vm::{BootFiles, Disk, Host, Initdata, VirtualMachine, VmConfig};
-
-/// Whatever the host asks for is allowed, capabilities too, so that what stops it is the kernel.
-const POLICY: &str = r#"package policy
-
-api_version := "0.10.0"
-framework_version := "0.2.3"
-
-mount_device := {"allowed": true}
-unmount_device := {"allowed": true}
-mount_overlay := {"allowed": true}
-unmount_overlay := {"allowed": true}
-scratch_mount := {"allowed": true}
-scratch_unmount := {"allowed": true}
-shutdown_container := {"allowed": true}
-create_container := {
-    "allowed": true,
-    "env_list": input.envList,
-    "caps_list": input.capabilities,
-    "allow_stdio_access": true,
-}
-"#;
+use vm::{BootFiles, Disk, Host, HostTool, Initdata, PERMISSIVE_POLICY, VirtualMachine, VmConfig};
 
 /// What each setting is after boot. `net/core/bpf_jit_harden` shows in the guest's own network namespace only: that it
 /// took is what the agent's boot depends on.
@@ -101,7 +79,7 @@ const EPERM: u8 = 1;
 
 struct Guest {
     machine: VirtualMachine,
-    cce: PathBuf,
+    tool: HostTool,
     layer: Value,
     containers: u8,
 }
@@ -111,17 +89,16 @@ impl Guest {
         let folder = TempDir::new().unwrap();
         let (image, layer) = layer(host, folder.path(), files);
         let boot = BootFiles::in_folder(&host.image).unwrap();
-        let config = VmConfig::new(name, boot, [0; 32]).with_initdata(Initdata::with_policy(POLICY).unwrap());
+        let config = VmConfig::new(name, boot, [0; 32])
+            .with_initdata(Initdata::with_policy(PERMISSIVE_POLICY).unwrap());
         let config = VmConfig { disks: vec![Disk::read_only(&image)], ..config };
         let machine = VirtualMachine::start(host, &config).unwrap();
-        Self { machine, cce: host.target.join("debug/cce"), layer, containers: 0 }
+        let tool = HostTool::new(host, &machine);
+        Self { machine, tool, layer, containers: 0 }
     }
 
     fn host(&self, args: &[&str]) -> Value {
-        let address = self.machine.agent_address();
-        let mut command = Command::new(&self.cce);
-        let output = command.args(["--json", "host", "--address", &address]).args(args).output().unwrap();
-        serde_json::from_slice(&output.stdout).expect("`cce` prints one JSON value")
+        self.tool.call(args).unwrap()
     }
 
     /// Runs `script` in a container with these capabilities besides the usual ones; its standard output.
@@ -138,6 +115,18 @@ impl Guest {
         let ran = self.host(&args);
         self.containers += 1;
         ran["stdout"].as_str().unwrap_or_else(|| panic!("the container did not run: {ran}")).to_owned()
+    }
+
+    /// The agent's last line of a boot may come after the first connection.
+    fn console_when_ready(&self) -> String {
+        for _ in 0..100 {
+            let console = self.console();
+            if console.contains("after the kernel's start") && console.ends_with('\n') {
+                return console;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!("the guest does not say that it is ready: {}", self.console())
     }
 
     fn console(&self) -> String {
@@ -160,7 +149,7 @@ fn layer(host: &Host, folder: &Path, files: &[(&str, Vec<u8>)]) -> (PathBuf, Val
     let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
     tar.append_dir_all(".", root).unwrap();
     tar.finish().unwrap();
-    let mut command = Command::new(host.target.join("debug/cce"));
+    let mut command = Command::new(host.cce());
     command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&image);
     (image, serde_json::from_slice(&command.output().unwrap().stdout).unwrap())
 }
@@ -263,7 +252,7 @@ fn the_kernel_is_locked_down_when_containers_run() {
 fn what_the_host_types_goes_nowhere() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let mut guest = Guest::start(&host, "lockdown-console", &[]);
-    let before = guest.console();
+    let before = guest.console_when_ready();
     // Words, the characters that interrupt, stop and end what a terminal runs, and more than a terminal keeps.
     guest.machine.type_on_console(b"\rtyped-by-the-host\r\n\x03\x1c\x1a\x04").unwrap();
     guest.machine.type_on_console(&vec![b'x'; 8192]).unwrap();

@@ -1,19 +1,12 @@
 //! A guest that pulls an image: it dials the proxy of its measured command line, and speaks TLS beyond it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "tests stop at the first surprise, and start programs of the host"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Command;
 use std::thread;
 
-use serde_json::Value;
-use vm::{BootFiles, Host, Initdata, VirtualMachine, VmConfig};
+use vm::{BootFiles, Host, HostTool, Initdata, VirtualMachine, VmConfig};
 
 const PROXY_PORT: u32 = 4443;
 const IMAGE: &str = "docker://registry.example/team/app:1";
@@ -64,19 +57,15 @@ fn a_pull_goes_through_the_measured_proxy_and_believes_nobody_without_tls() {
     let proxy = machine.listen(PROXY_PORT).unwrap();
     let overheard = thread::spawn(move || answer_one(&proxy));
 
-    let cce = |args: &[&str]| -> Value {
-        let mut command = Command::new(host.target.join("debug/cce"));
-        command.args(["--json", "host", "--address", &machine.agent_address()]).args(args);
-        serde_json::from_slice(&command.output().unwrap().stdout).expect("`cce` prints one JSON value")
-    };
+    let tool = HostTool::new(&host, &machine);
     let id = "5".repeat(64);
-    let refused = cce(&["run", "--id", &id, "--pull", IMAGE, "--arg", "/bin/true"]);
+    let refused = tool.call(&["run", "--id", &id, "--pull", IMAGE, "--arg", "/bin/true"]).unwrap();
     assert_eq!(refused["status"], "UNAVAILABLE", "{refused}");
     let Overheard { request, record } = overheard.join().unwrap();
     assert!(request.starts_with("CONNECT registry.example:443 HTTP/1.1\r\n"), "{request:?}");
     assert_eq!(record[0], HANDSHAKE, "{record:02x?}");
     let named = record.windows(16).any(|bytes| bytes == b"registry.example");
     assert!(named, "the guest does not say whom it wants: {record:02x?}");
-    assert_eq!(cce(&["health"])["status"], "SERVING");
+    assert_eq!(tool.call(&["health"]).unwrap()["status"], "SERVING");
     machine.stop().unwrap();
 }

@@ -1,41 +1,17 @@
 //! A guest, and the host that attacks it.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use vm::{BootFiles, GuestDisk, Host, Initdata, VirtualMachine, VmConfig};
+use vm::{BootFiles, GuestDisk, Host, HostTool, Initdata, PERMISSIVE_POLICY, VirtualMachine, VmConfig};
 
 use crate::layer::Layer;
-
-/// Whatever the host asks for is allowed: what stops it is the kernel, by the digest that the request names.
-const POLICY: &str = r#"package policy
-
-api_version := "0.10.0"
-framework_version := "0.2.3"
-
-mount_device := {"allowed": true}
-unmount_device := {"allowed": true}
-mount_overlay := {"allowed": true}
-unmount_overlay := {"allowed": true}
-scratch_mount := {"allowed": true}
-scratch_unmount := {"allowed": true}
-shutdown_container := {"allowed": true}
-exec_in_container := {"allowed": true, "env_list": input.envList, "caps_list": input.capabilities}
-signal_container_process := {"allowed": true}
-create_container := {
-    "allowed": true,
-    "env_list": input.envList,
-    "caps_list": input.capabilities,
-    "allow_stdio_access": true,
-}
-"#;
 
 /// A machine and the host's command line tool. It ends with this value.
 pub(crate) struct Guest {
     pub(crate) machine: VirtualMachine,
-    cce: PathBuf,
+    tool: HostTool,
     containers: u64,
 }
 
@@ -60,9 +36,11 @@ impl Guest {
     /// Boots a machine of the usual size, as `adjust` changes it.
     pub(crate) fn start(host: &Host, name: &str, adjust: impl FnOnce(VmConfig) -> VmConfig) -> Self {
         let boot = BootFiles::in_folder(&host.image).unwrap();
-        let config = VmConfig::new(name, boot, [0; 32]).with_initdata(Initdata::with_policy(POLICY).unwrap());
+        let config = VmConfig::new(name, boot, [0; 32])
+            .with_initdata(Initdata::with_policy(PERMISSIVE_POLICY).unwrap());
         let machine = VirtualMachine::start(host, &adjust(config)).unwrap();
-        Self { machine, cce: host.target.join("debug/cce"), containers: 0 }
+        let tool = HostTool::new(host, &machine);
+        Self { machine, tool, containers: 0 }
     }
 
     /// `cce --json host ...` towards this guest.
@@ -72,10 +50,7 @@ impl Guest {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let address = self.machine.agent_address();
-        let mut command = Command::new(&self.cce);
-        command.args(["--json", "host", "--address", &address, "--timeout-ms", "300000"]).args(args);
-        command
+        self.tool.command(&[&["--timeout-ms", "300000"], args].concat())
     }
 
     /// Runs `script` to its end in a container on these layers, base first, with mount points from this number on.

@@ -33,7 +33,7 @@ impl Layer {
             tar.append_data(&mut header, path, *content).unwrap();
         }
         tar.finish().unwrap();
-        let mut command = Command::new(host.target.join("debug/cce"));
+        let mut command = Command::new(host.cce());
         command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&image);
         let built: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
         Self {

@@ -40,7 +40,7 @@ pub(crate) fn ext4(host: &Host, folder: &Path) -> Image {
     let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
     tar.append_dir_all(".", root(folder)).unwrap();
     tar.finish().unwrap();
-    let mut command = Command::new(host.target.join("debug/cce"));
+    let mut command = Command::new(host.cce());
     command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&file);
     let built: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
     Image {

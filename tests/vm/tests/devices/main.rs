@@ -2,7 +2,6 @@
 //! a superblock. And what a host can say of them that is not so.
 
 #![expect(
-    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -14,13 +13,11 @@ mod images;
 
 use std::cell::Cell;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 use images::{BLOCK_BYTES, Image};
 use serde_json::Value;
 use tempfile::TempDir;
-use vm::{BootFiles, Disk, Host, Initdata, PersistentMemory, VirtualMachine, VmConfig};
+use vm::{BootFiles, Disk, Host, HostTool, Initdata, PersistentMemory, VirtualMachine, VmConfig};
 
 /// Allows every layer but one, so that what stops the others is the guest.
 const POLICY: &str = r#"package policy
@@ -50,7 +47,7 @@ const MODULE_MIB: u32 = 128;
 /// A guest and the host's side of it. It ends with this value.
 struct Guest {
     machine: VirtualMachine,
-    cce: PathBuf,
+    tool: HostTool,
     runs: Cell<u32>,
 }
 
@@ -59,15 +56,13 @@ impl Guest {
         let boot = BootFiles::in_folder(&host.image).unwrap();
         let config = VmConfig::new(name, boot, [0; 32]).with_initdata(Initdata::with_policy(POLICY).unwrap());
         let machine = VirtualMachine::start(host, &configure(config)).unwrap();
-        Self { machine, cce: host.target.join("debug/cce"), runs: Cell::new(0) }
+        let tool = HostTool::new(host, &machine);
+        Self { machine, tool, runs: Cell::new(0) }
     }
 
     /// `cce --json host ...` towards this guest.
     fn host(&self, args: &[&str]) -> Value {
-        let address = self.machine.agent_address();
-        let mut command = Command::new(&self.cce);
-        let output = command.args(["--json", "host", "--address", &address]).args(args).output().unwrap();
-        serde_json::from_slice(&output.stdout).expect("`cce` prints one JSON value")
+        self.tool.call(args).unwrap()
     }
 
     /// Runs `script` in a container on one layer, which the arguments describe.
