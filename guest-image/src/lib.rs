@@ -191,8 +191,7 @@ fn initrd(agent: Vec<u8>, modules: Vec<Module>, manifest: &ImageManifest) -> Res
     for folder in MOUNT_POINTS {
         archive.directory(folder)?;
     }
-    let load_order: String = modules.iter().map(|module| format!("{}.ko\n", module.name)).collect();
-    archive.file("lib/modules/load-order", 0o444, load_order.into_bytes())?;
+    archive.file("lib/modules/load-order", 0o444, modules::load_order(&modules).into_bytes())?;
     for module in modules {
         archive.file(&format!("lib/modules/{}.ko", module.name), 0o444, module.bytes)?;
     }

@@ -1,7 +1,7 @@
 //! Kernel modules of the image: the list of the recipe, completed with what each module depends on, and unpacked.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -34,6 +34,14 @@ pub enum ModuleError {
         /// Who asked for it: a module, or the recipe.
         wanted_by: String,
     },
+    /// No module of the image is for that hardware: a driver would never be loaded.
+    #[error("no module of the image drives `{pattern}`, for which {module} is to be loaded")]
+    Hardware {
+        /// What the recipe says.
+        pattern: String,
+        /// The module.
+        module: String,
+    },
     /// Two modules need each other.
     #[error("module `{0}` depends on itself")]
     Cycle(String),
@@ -46,66 +54,151 @@ pub struct Module {
     pub name: String,
     /// The file, with Debian's signature at its end.
     pub bytes: Vec<u8>,
+    /// When it is loaded.
+    pub wanted: Wanted,
+    /// Number of modules that have to be there one after the other before this one can be loaded.
+    pub depth: usize,
 }
 
-/// The modules of `recipe` and everything they depend on, in the order in which they are to be loaded.
+/// When a module is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// In every boot.
+    Always,
+    /// Where there is hardware of one of these kinds: patterns of the kernel's (`modalias`), in which only `*` is special.
+    With(BTreeSet<String>),
+}
+
+impl Wanted {
+    /// The hardware, where it depends on any.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        let patterns = match self {
+            Self::Always => None,
+            Self::With(patterns) => Some(patterns),
+        };
+        patterns.into_iter().flatten().map(String::as_str)
+    }
+
+    /// What holds for a module that is needed for two reasons.
+    fn or(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::With(mut patterns), Self::With(more)) => {
+                patterns.extend(more.iter().cloned());
+                Self::With(patterns)
+            }
+            _ => Self::Always,
+        }
+    }
+}
+
+/// The modules of `recipe` and everything they depend on, each behind what it depends on.
 /// `tree` is `lib/modules/<release>` of the kernel package.
 ///
 /// # Errors
-/// A file does not read or unpack, a module is missing, or depends on itself.
+/// A file does not read or unpack, a module is missing, or depends on itself; or the recipe names hardware that no
+/// module is for.
 pub fn collect(tree: &Path, recipe: &str) -> Result<Vec<Module>, ModuleError> {
     let mut search = Search {
         files: module_files(tree)?,
         built_in: built_in(tree)?,
         visiting: Vec::new(),
-        done: HashSet::new(),
         found: Vec::new(),
     };
-    for name in names(recipe) {
-        search.visit(name, "the recipe")?;
+    for line in lines(recipe) {
+        search.visit(line.name, "the recipe", &line.wanted)?;
     }
-    Ok(search.found)
+    let Search { mut found, .. } = search;
+    check_hardware(&found)?;
+    // Stable: as the recipe has them otherwise.
+    found.sort_by_key(|module| module.depth);
+    Ok(found)
 }
 
-/// The module names of a recipe, without its comments.
-fn names(recipe: &str) -> impl Iterator<Item = &str> {
-    recipe
-        .lines()
-        .map(|line| line.split_once('#').map_or(line, |(name, _)| name).trim())
-        .filter(|n| !n.is_empty())
+/// The list in the image. Modules that do not need each other are a group; an empty line is behind each.
+#[must_use]
+pub fn load_order(modules: &[Module]) -> String {
+    let group =
+        |group: &[Module]| -> String { group.iter().map(load_line).chain(["\n".to_owned()]).collect() };
+    let text: String = modules.chunk_by(|one, next| one.depth == next.depth).map(group).collect();
+    text.trim_end().to_owned() + "\n"
+}
+
+/// `virtio_scsi.ko virtio:d00000008v*`
+fn load_line(module: &Module) -> String {
+    let patterns: String = module.wanted.patterns().map(|pattern| format!(" {pattern}")).collect();
+    format!("{}.ko{patterns}\n", module.name)
+}
+
+/// A line of a recipe: `sd_mod if virtio:d00000008v* # why`.
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) wanted: Wanted,
+}
+
+/// The lines of a recipe, without its comments.
+pub(crate) fn lines(recipe: &str) -> impl Iterator<Item = Line<'_>> {
+    recipe.lines().filter_map(|line| {
+        let line = line.split_once('#').map_or(line, |(line, _)| line).trim();
+        let (name, patterns) = line.split_once(" if ").unwrap_or((line, ""));
+        let patterns: BTreeSet<_> = patterns.split_ascii_whitespace().map(str::to_owned).collect();
+        let wanted = if patterns.is_empty() { Wanted::Always } else { Wanted::With(patterns) };
+        (!name.is_empty()).then(|| Line { name: name.trim(), wanted })
+    })
+}
+
+/// A slip in a pattern would leave a driver out in every boot.
+fn check_hardware(modules: &[Module]) -> Result<(), ModuleError> {
+    let known: HashSet<_> = modules.iter().flat_map(|module| entries(&module.bytes, "alias=")).collect();
+    for module in modules {
+        if let Some(pattern) = module.wanted.patterns().find(|pattern| !known.contains(pattern)) {
+            return Err(ModuleError::Hardware { pattern: pattern.to_owned(), module: module.name.clone() });
+        }
+    }
+    Ok(())
 }
 
 struct Search {
     files: BTreeMap<String, PathBuf>,
     built_in: HashSet<String>,
     visiting: Vec<String>,
-    done: HashSet<String>,
     found: Vec<Module>,
 }
 
 impl Search {
-    fn visit(&mut self, name: &str, wanted_by: &str) -> Result<(), ModuleError> {
+    /// Finds a module and what it depends on, which is wanted whenever it is; how deep it lies. Nothing is below what is
+    /// built in.
+    fn visit(&mut self, name: &str, wanted_by: &str, wanted: &Wanted) -> Result<Option<usize>, ModuleError> {
         let key = normalised(name);
-        if self.done.contains(&key) || self.built_in.contains(&key) {
-            return Ok(());
+        if self.built_in.contains(&key) {
+            return Ok(None);
         }
         if self.visiting.contains(&key) {
             return Err(ModuleError::Cycle(name.to_owned()));
         }
-        let path = self
-            .files
-            .get(&key)
-            .cloned()
-            .ok_or_else(|| ModuleError::Missing { name: name.to_owned(), wanted_by: wanted_by.to_owned() })?;
-        let module = Module { name: module_name(&path).unwrap_or(name).to_owned(), bytes: unpack(&path)? };
-        self.visiting.push(key.clone());
+        let known = self.found.iter().position(|module| normalised(&module.name) == key);
+        let mut module = match known.map(|known| self.found.remove(known)) {
+            Some(known) => Module { wanted: known.wanted.clone().or(wanted), ..known },
+            None => self.read(name, wanted_by, wanted)?,
+        };
+        self.visiting.push(key);
+        module.depth = 0;
         for dependency in dependencies(&module.bytes) {
-            self.visit(&dependency, name)?;
+            let below = self.visit(&dependency, name, &module.wanted)?;
+            module.depth = module.depth.max(below.map_or(0, |depth| depth.saturating_add(1)));
         }
         self.visiting.pop();
-        self.done.insert(key);
+        let depth = module.depth;
         self.found.push(module);
-        Ok(())
+        Ok(Some(depth))
+    }
+
+    fn read(&self, name: &str, wanted_by: &str, wanted: &Wanted) -> Result<Module, ModuleError> {
+        let path = self
+            .files
+            .get(&normalised(name))
+            .ok_or_else(|| ModuleError::Missing { name: name.to_owned(), wanted_by: wanted_by.to_owned() })?;
+        let name = module_name(path).unwrap_or(name).to_owned();
+        Ok(Module { name, bytes: unpack(path)?, wanted: wanted.clone(), depth: 0 })
     }
 }
 
@@ -157,11 +250,16 @@ fn unpack(path: &Path) -> Result<Vec<u8>, ModuleError> {
     Ok(bytes)
 }
 
-/// The `depends=` entry of the module's `.modinfo` section: strings that end in a zero byte.
+/// What the module depends on.
 fn dependencies(module: &[u8]) -> Vec<String> {
-    let entry = module.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(b"depends="));
-    let names = entry.and_then(|entry| std::str::from_utf8(entry).ok()).unwrap_or_default();
+    let names = entries(module, "depends=").next().unwrap_or_default();
     names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Entries of the module's `.modinfo` section: strings that end in a zero byte.
+fn entries<'a>(module: &'a [u8], key: &'a str) -> impl Iterator<Item = &'a str> {
+    let values = module.split(|&byte| byte == 0).filter_map(|entry| entry.strip_prefix(key.as_bytes()));
+    values.filter_map(|value| std::str::from_utf8(value).ok())
 }
 
 #[cfg(test)]
@@ -189,8 +287,43 @@ mod tests {
     fn dependencies_come_first_and_once() {
         let tree =
             tree(&[("dm-mod", ""), ("dm-bufio", "dm-mod"), ("dm-verity", "dm_mod,dm_bufio"), ("loop", "")]);
-        let recipe = "# why\nloop # first\n\ndm_verity\ndm-mod\next4 # built in\n";
+        let recipe = "# why\ndm_verity # first\n\nloop\ndm-mod\next4 # built in\n";
         assert_eq!(order(&tree, recipe).unwrap(), ["loop", "dm-mod", "dm-bufio", "dm-verity"]);
+        let list = load_order(&collect(tree.path(), recipe).unwrap());
+        assert_eq!(list, "loop.ko\ndm-mod.ko\n\ndm-bufio.ko\n\ndm-verity.ko\n");
+    }
+
+    #[test]
+    fn what_a_driver_depends_on_is_loaded_with_it_alone() {
+        let tree = tree(&[
+            ("bus", "lib"),
+            ("first", "bus\0alias=virtio:d1v*"),
+            ("second", "bus\0alias=virtio:d2v*"),
+            ("lib", ""),
+            ("user", "lib"),
+        ]);
+        let of = |recipe| load_order(&collect(tree.path(), recipe).unwrap());
+        let drivers = "first if virtio:d1v* # why\nsecond if virtio:d2v* virtio:d1v*\n";
+        assert_eq!(
+            of(drivers),
+            "lib.ko virtio:d1v* virtio:d2v*\n\nbus.ko virtio:d1v* virtio:d2v*\n\n\
+             first.ko virtio:d1v*\nsecond.ko virtio:d1v* virtio:d2v*\n"
+        );
+        // One reason without hardware is enough, whichever comes first.
+        for recipe in ["user\nfirst if virtio:d1v*", "first if virtio:d1v*\nuser"] {
+            let list = of(recipe);
+            assert!(list.starts_with("lib.ko\n\n") && list.contains("bus.ko virtio:d1v*\n"), "{list}");
+        }
+    }
+
+    #[test]
+    fn hardware_that_no_module_is_for_is_a_slip() {
+        let tree = tree(&[("first", "\0alias=virtio:d1v*")]);
+        let error = order(&tree, "first if virtio:d1*").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no module of the image drives `virtio:d1*`, for which first is to be loaded"
+        );
     }
 
     #[test]

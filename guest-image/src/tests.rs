@@ -15,10 +15,9 @@ impl Parts {
         let folder = tempfile::tempdir().unwrap();
         let modules = folder.path().join("modules");
         fs::create_dir_all(modules.join("kernel")).unwrap();
-        let all_names =
-            modules::RECIPE.lines().filter_map(|line| line.split_once(" #")).map(|(name, _)| name.trim());
-        for name in all_names.filter(|name| !name.is_empty()) {
-            let bytes = format!("\x7fELF\0depends=\0name={name}\0");
+        for modules::Line { name, wanted } in modules::lines(modules::RECIPE) {
+            let aliases: String = wanted.patterns().map(|pattern| format!("alias={pattern}\0")).collect();
+            let bytes = format!("\x7fELF\0depends=\0{aliases}name={name}\0");
             fs::write(modules.join(format!("kernel/{name}.ko")), bytes).unwrap();
         }
         fs::write(modules.join("modules.builtin"), "").unwrap();

@@ -1,6 +1,7 @@
 //! What happens before the first byte of the host is read, and the last thing of all.
 
 mod early_mounts;
+mod hardware;
 mod initdata;
 mod lockdown;
 mod modules;
@@ -69,7 +70,7 @@ pub enum BootError {
 /// What is worth telling about a guest that came up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GuestReport {
-    /// Modules that found no hardware to drive, by file name: `sev-guest` under emulation, for instance.
+    /// Modules whose hardware is not there, by file name: `sev-guest.ko` under emulation, for instance.
     pub modules_without_hardware: Vec<String>,
 }
 

@@ -88,8 +88,9 @@ fn boot(authority: &BootAuthority, role: &Role) -> Result<Booted, BootError> {
     let config = match role {
         Role::Init => {
             let guest = executor::boot::enter_guest(authority).map_err(BootError::Guest)?;
-            for module in guest.modules_without_hardware {
-                tracing::info!(target: HOST, "no hardware for module {module}");
+            if !guest.modules_without_hardware.is_empty() {
+                let modules = guest.modules_without_hardware.join(", ");
+                tracing::info!(target: HOST, "no hardware for {modules}");
             }
             let line = executor::boot::kernel_command_line(authority).map_err(BootError::CommandLine)?;
             let config = Config::from_kernel_command_line(&line).map_err(BootError::Config)?;

@@ -21,6 +21,17 @@ pub enum Accelerator {
     Tcg,
 }
 
+/// How QEMU's translator runs several virtual CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emulation {
+    /// In turn. What one changes in the code of the kernel, the others see.
+    InTurn,
+    /// At the same time: faster, but a CPU may run a translation of code that another one is just changing. The kernel
+    /// puts a breakpoint (`int3`) where it changes itself, takes it away, and stops when it is hit afterwards; it happens
+    /// once in some fifty boots.
+    AtOnce,
+}
+
 impl Accelerator {
     /// The accelerator that the environment asks for, else the one that works here. The answer is kept in `folder`.
     pub(crate) fn choose(host: &Host, vmlinuz: &Path, folder: &Path) -> Result<Self, StartError> {
@@ -50,10 +61,11 @@ impl Accelerator {
     }
 
     /// QEMU's arguments.
-    pub(crate) fn arguments(self) -> [&'static str; 4] {
-        match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+    pub(crate) fn arguments(self, emulation: Emulation) -> [&'static str; 4] {
+        match (self, emulation) {
+            (Self::Kvm, _) => ["-accel", "kvm", "-cpu", "host"],
+            (Self::Tcg, Emulation::InTurn) => ["-accel", "tcg,thread=single", "-cpu", "max"],
+            (Self::Tcg, Emulation::AtOnce) => ["-accel", "tcg,thread=multi", "-cpu", "max"],
         }
     }
 }
@@ -63,7 +75,8 @@ fn kvm_runs(host: &Host, vmlinuz: &Path, folder: &Path) -> Result<bool, StartErr
         return Ok(false);
     }
     let console = folder.join("kvm-console.log");
-    let mut arguments: Vec<String> = Accelerator::Kvm.arguments().map(str::to_owned).to_vec();
+    let mut arguments: Vec<String> =
+        Accelerator::Kvm.arguments(Emulation::InTurn).map(str::to_owned).to_vec();
     let machine = ["-machine", "q35", "-m", "256M", "-nodefaults", "-display", "none", "-no-reboot"];
     arguments.extend(machine.map(str::to_owned));
     arguments.extend(["-append", "console=ttyS0 panic=-1", "-kernel"].map(str::to_owned));

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    Emulation,
     disk::{Disk, PersistentMemory},
     error::StartError,
     initdata::Initdata,
@@ -81,6 +82,8 @@ pub struct VmConfig {
     pub memory_mib: u32,
     /// Number of virtual CPUs; it is measured.
     pub vcpus: u32,
+    /// How the virtual CPUs run where the host's run none.
+    pub emulation: Emulation,
     /// How long the agent may take until it answers.
     pub ready_limit: Duration,
 }
@@ -101,6 +104,7 @@ impl VmConfig {
             spare_places: 0,
             memory_mib: 512,
             vcpus: 2,
+            emulation: Emulation::InTurn,
             ready_limit: READY_LIMIT,
         }
     }

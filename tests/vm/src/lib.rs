@@ -21,7 +21,7 @@ mod qmp;
 mod vsock;
 
 pub use self::igvm::{GdbError, LaunchError};
-pub use accelerator::Accelerator;
+pub use accelerator::{Accelerator, Emulation};
 pub use config::{BootFiles, IgvmLaunch, Refusal, VmConfig};
 pub use disk::{Access, Disk, GuestDisk, PersistentMemory};
 pub use error::{AttachError, StartError};

@@ -51,10 +51,14 @@ pub struct VirtualMachine {
     _run: TempDir,
 }
 
-/// What kernels say whose machine stood still: the emulation of a busy machine may do so for so long that a clock runs ahead
-/// of the work. The key of the modules is not loaded in time (`-ETIMEDOUT`), or the timer seems not to work.
-const STALLED: [&str; 2] =
-    ["Problem loading in-kernel X.509 certificate (-110)", "IO-APIC + timer doesn't work!"];
+/// What kernels say whose machine is at fault. The emulation of a busy machine may stand still for so long that a clock
+/// runs ahead of the work: the key of the modules is not loaded in time (`-ETIMEDOUT`), or the timer seems not to work.
+/// The third is that of [`crate::Emulation::AtOnce`].
+const EMULATION_FAULTS: [&str; 3] = [
+    "Problem loading in-kernel X.509 certificate (-110)",
+    "IO-APIC + timer doesn't work!",
+    "Oops: int3: 0000",
+];
 
 /// So much of a console tells why a kernel stopped.
 const TOLD_LINES: usize = 40;
@@ -65,8 +69,8 @@ fn console(logs: &Path) -> String {
 }
 
 /// Whether the guest's kernel did not come up because of the machine that emulates it.
-fn kernel_was_stalled(console: &str) -> bool {
-    STALLED.iter().any(|words| console.contains(words))
+fn emulation_failed(console: &str) -> bool {
+    EMULATION_FAULTS.iter().any(|words| console.contains(words))
 }
 
 fn with_console(source: StartError, console: &str) -> StartError {
@@ -84,7 +88,7 @@ impl VirtualMachine {
         let logs = host.logs(&config.name);
         let outcome = match Self::start_once(host, config) {
             // The agent had no chance.
-            Err(_) if kernel_was_stalled(&console(&logs)) => Self::start_once(host, config),
+            Err(_) if emulation_failed(&console(&logs)) => Self::start_once(host, config),
             outcome => outcome,
         };
         outcome.map_err(|source| with_console(source, &console(&logs)))

@@ -70,7 +70,7 @@ pub(crate) fn arguments(
     files: &Files<'_>,
 ) -> Vec<String> {
     let memory = config.memory_mib;
-    let mut arguments: Vec<String> = accelerator.arguments().map(str::to_owned).to_vec();
+    let mut arguments: Vec<String> = accelerator.arguments(config.emulation).map(str::to_owned).to_vec();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add("-machine", machine(config));
     add("-m", memory_size(config));

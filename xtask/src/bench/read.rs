@@ -134,8 +134,7 @@ fn initrd(layer: &Layer) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
     archive.file("init", 0o755, INIT.as_bytes().to_vec())?;
     let modules = modules::collect(&artifacts::kernel()?.modules, modules::RECIPE)?;
-    let order: String = modules.iter().map(|module| format!("{}.ko\n", module.name)).collect();
-    archive.file("lib/modules/load-order", 0o444, order.into_bytes())?;
+    archive.file("lib/modules/load-order", 0o444, modules::load_order(&modules).into_bytes())?;
     for module in modules {
         archive.file(&format!("lib/modules/{}.ko", module.name), 0o444, module.bytes)?;
     }

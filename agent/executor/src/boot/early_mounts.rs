@@ -61,7 +61,7 @@ const BASE: [EarlyMount; 7] = [
     EarlyMount { kind: "cgroup2", target: "/sys/fs/cgroup", flags: NOTHING_SPECIAL, data: "" },
 ];
 
-/// Its directory is there once its module is loaded.
+/// Its directory is there once its module is loaded, which drivers of secure processors depend on.
 const CONFIGFS: EarlyMount =
     EarlyMount { kind: "configfs", target: "/sys/kernel/config", flags: NOTHING_SPECIAL, data: "" };
 
@@ -74,9 +74,9 @@ pub(super) fn mount_base() -> Result<(), EarlyMountError> {
     })
 }
 
-/// Mounts the interface of reports.
+/// Mounts the interface of reports, where there is one.
 pub(super) fn mount_configfs() -> Result<(), EarlyMountError> {
-    mount(&CONFIGFS)
+    if fs::exists(CONFIGFS.target).is_ok_and(|exists| !exists) { Ok(()) } else { mount(&CONFIGFS) }
 }
 
 /// Lets child groups limit everything that the kernel can limit.

@@ -3,8 +3,12 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use rustix::io::Errno;
+
+use super::hardware::Hardware;
 
 /// Where the image keeps its modules.
 const DIRECTORY: &str = "/lib/modules";
@@ -12,6 +16,8 @@ const DIRECTORY: &str = "/lib/modules";
 const LOAD_ORDER: &str = "load-order";
 /// The longest list, in bytes.
 const LOAD_ORDER_MAX: u64 = 64 << 10;
+/// No group of the list is so long that more would help.
+const THREADS_MAX: usize = 4;
 
 /// Why a module is not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,12 @@ pub enum LoadModuleError {
         #[source]
         source: io::Error,
     },
+    /// The buses do not read.
+    #[error("cannot see what hardware there is")]
+    Hardware(#[source] io::Error),
+    /// A thread panicked, which is a defect.
+    #[error("a thread that loads modules ended early")]
+    Thread,
     /// The kernel refuses it.
     #[error("the kernel refuses module `{module}`")]
     Load {
@@ -42,24 +54,96 @@ pub enum LoadModuleError {
     },
 }
 
-/// Loads the modules of the image and returns those that found no hardware. An image without a list has none.
+/// A module of the list.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    /// The name of its file.
+    file: String,
+    /// What its hardware is called. Without any it is loaded always.
+    hardware: Vec<String>,
+}
+
+impl Entry {
+    /// `virtio_scsi.ko virtio:d00000008v*`.
+    fn parse(line: &str) -> Result<Self, LoadModuleError> {
+        let mut words = line.split_ascii_whitespace().map(str::to_owned);
+        let file = words.next().unwrap_or_default();
+        if file.is_empty() || file.contains('/') || file.starts_with('.') {
+            return Err(LoadModuleError::Name(file));
+        }
+        Ok(Self { file, hardware: words.collect() })
+    }
+}
+
+/// Loads the modules of the image, but for those of hardware that is not there, and returns the names of these. An
+/// image without a list has none.
+///
+/// The kernel checks and relocates a module before it takes the lock of them all: several at a time come up faster. The
+/// caller has a single thread again at the end.
 pub(super) fn load_all() -> Result<Vec<String>, LoadModuleError> {
     let directory = Path::new(DIRECTORY);
+    let groups = read_list(&directory.join(LOAD_ORDER))?;
+    let patterns = groups.iter().flatten().flat_map(|entry| &entry.hardware).map(String::as_str);
+    let hardware = Hardware::find(patterns).map_err(LoadModuleError::Hardware)?;
     let mut without_hardware = Vec::new();
-    for module in read_list(&directory.join(LOAD_ORDER))? {
-        let error = |source| LoadModuleError::Open { module: module.clone(), source };
-        let file = fs::File::open(directory.join(&module)).map_err(error)?;
-        match rustix::system::finit_module(&file, c"", 0) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            // The host decides over hardware. What is missing then is missing: no check is left out for it.
-            Err(Errno::NODEV) => without_hardware.push(module),
-            Err(error) => return Err(LoadModuleError::Load { module, source: error.into() }),
-        }
+    for group in groups {
+        let is_wanted = |entry: &Entry| {
+            entry.hardware.is_empty() || entry.hardware.iter().any(|pattern| hardware.has(pattern))
+        };
+        let (wanted, others): (Vec<_>, Vec<_>) = group.into_iter().partition(is_wanted);
+        without_hardware.extend(others.into_iter().map(|entry| entry.file));
+        let files: Vec<_> = wanted.into_iter().map(|entry| entry.file).collect();
+        without_hardware.extend(load_group(directory, &files)?);
     }
     Ok(without_hardware)
 }
 
-fn read_list(path: &Path) -> Result<Vec<String>, LoadModuleError> {
+/// Loads modules that do not need each other, and returns those that found no hardware.
+fn load_group(directory: &Path, files: &[String]) -> Result<Vec<String>, LoadModuleError> {
+    let next = AtomicUsize::new(0);
+    let take_turns = || -> Result<Vec<String>, LoadModuleError> {
+        let mut without_hardware = Vec::new();
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if load(directory, file)? == Loaded::NoHardware {
+                without_hardware.push(file.clone());
+            }
+        }
+        Ok(without_hardware)
+    };
+    let others = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(files.len());
+    thread::scope(|scope| {
+        // A thread that does not start leaves its turns to the rest.
+        let others: Vec<_> =
+            (1..others).filter_map(|_| thread::Builder::new().spawn_scoped(scope, take_turns).ok()).collect();
+        let mut without_hardware = take_turns()?;
+        for other in others {
+            // Joined one by one: the end of the scope does not wait for the threads themselves.
+            without_hardware.extend(other.join().map_err(|_panic| LoadModuleError::Thread)??);
+        }
+        Ok(without_hardware)
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Loaded {
+    Yes,
+    NoHardware,
+}
+
+fn load(directory: &Path, file: &str) -> Result<Loaded, LoadModuleError> {
+    let module = || file.to_owned();
+    let open = fs::File::open(directory.join(file));
+    let open = open.map_err(|source| LoadModuleError::Open { module: module(), source })?;
+    match rustix::system::finit_module(&open, c"", 0) {
+        Ok(()) | Err(Errno::EXIST) => Ok(Loaded::Yes),
+        // The host decides over hardware. What is missing then is missing: no check is left out for it.
+        Err(Errno::NODEV) => Ok(Loaded::NoHardware),
+        Err(error) => Err(LoadModuleError::Load { module: module(), source: error.into() }),
+    }
+}
+
+/// The modules in groups, one behind the other, which empty lines divide.
+fn read_list(path: &Path) -> Result<Vec<Vec<Entry>>, LoadModuleError> {
     let mut text = String::new();
     match fs::File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -68,14 +152,8 @@ fn read_list(path: &Path) -> Result<Vec<String>, LoadModuleError> {
             file.take(LOAD_ORDER_MAX).read_to_string(&mut text).map_err(LoadModuleError::List)?;
         }
     }
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(file_name).collect()
-}
-
-fn file_name(line: &str) -> Result<String, LoadModuleError> {
-    if line.contains('/') || line.starts_with('.') {
-        return Err(LoadModuleError::Name(line.to_owned()));
-    }
-    Ok(line.to_owned())
+    let groups = text.split("\n\n").map(|group| group.lines().map(Entry::parse).collect());
+    groups.collect()
 }
 
 #[cfg(test)]
@@ -83,15 +161,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_holds_file_names() {
+    fn the_list_holds_groups_of_file_names_with_their_hardware() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("load-order");
         assert!(read_list(&path).unwrap().is_empty());
-        fs::write(&path, "dm-mod.ko\n\n dm-verity.ko \n").unwrap();
-        assert_eq!(read_list(&path).unwrap(), ["dm-mod.ko", "dm-verity.ko"]);
+        fs::write(&path, "dm-mod.ko\nsd_mod.ko virtio:d8v* acpi*:A:*\n\ndm-verity.ko\n").unwrap();
+        let entry = |file: &str, hardware: &[&str]| Entry {
+            file: file.to_owned(),
+            hardware: hardware.iter().copied().map(str::to_owned).collect(),
+        };
+        let groups = read_list(&path).unwrap();
+        assert_eq!(groups.len(), 2);
+        assert_eq!(groups[0], [entry("dm-mod.ko", &[]), entry("sd_mod.ko", &["virtio:d8v*", "acpi*:A:*"])]);
+        assert_eq!(groups[1], [entry("dm-verity.ko", &[])]);
         for bad in ["../evil.ko", "a/b.ko", ".."] {
             fs::write(&path, bad).unwrap();
             assert!(matches!(read_list(&path), Err(LoadModuleError::Name(_))), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn every_module_of_a_group_has_its_turn_and_a_failure_ends_the_boot() {
+        let directory = tempfile::tempdir().unwrap();
+        let files: Vec<_> = (0..9).map(|number| format!("{number}.ko")).collect();
+        let missing = load_group(directory.path(), &files).unwrap_err();
+        assert!(matches!(missing, LoadModuleError::Open { .. }), "{missing}");
+        for file in &files {
+            fs::write(directory.path().join(file), b"no module").unwrap();
+        }
+        let refused = load_group(directory.path(), &files).unwrap_err();
+        assert!(matches!(refused, LoadModuleError::Load { .. }), "{refused}");
     }
 }

@@ -17,7 +17,7 @@ busybox mkdir -p /proc /sys /dev /run /tmp /mnt
 busybox mount -t proc proc /proc
 busybox mount -t sysfs sysfs /sys
 busybox mount -t devtmpfs devtmpfs /dev
-for module in $(busybox cat /lib/modules/load-order); do
+for module in $(busybox cut -d " " -f 1 /lib/modules/load-order); do
     busybox insmod "/lib/modules/$module" 2>/dev/null
 done
 busybox mount -t cgroup2 cgroup2 /sys/fs/cgroup
