@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use executor::container::CreateOptions;
+use executor::container::{Container, CreateOptions};
 use executor::layers::SealedLayer;
+use executor::observe::{self, Users};
 use policy_engine::request::CreateContainer;
 use policy_engine::{ContainerId, RootHash};
 
@@ -27,11 +28,11 @@ impl Guest {
         let mut foundation = self.inventory.foundations.raise(&self.engine, root, image)?;
         let id = container.container_id.clone();
         match self.launch(container, &foundation) {
-            Ok(container) => {
+            Ok((container, users)) => {
                 self.inventory.foundations.leave_volumes(&mut foundation);
                 let init = ProcessKey { container_id: id.clone(), exec_id: None };
                 self.inventory.processes.insert(init, container.init().clone());
-                self.inventory.containers.insert(id, Resident { foundation, container });
+                self.inventory.containers.insert(id, Resident { foundation, container, users });
                 Ok(())
             }
             Err(error) => {
@@ -63,11 +64,16 @@ impl Guest {
         &self,
         mut request: CreateContainer,
         foundation: &Foundation<GuestKernel>,
-    ) -> Result<executor::container::Container, OperationError> {
+    ) -> Result<(Container, Users), OperationError> {
         let root = foundation
             .root()
             .ok_or(OperationError::State { needed: "a container needs a root file system" })?;
-        self.name_users(&mut request.process.user, root)?;
+        // As the layers say, which policy approved.
+        //
+        // Attack: a container that gives its own user the name by which policy allows another one to be executed as.
+        let users =
+            observe::read_users(&self.engine.attempt()?, root).map_err(OperationError::Users)?.into_inner();
+        users.name(&mut request.process.user);
         let permit = self.engine.decide(request)?;
         // Where ACI's workloads look for the directory that every container has.
         let context = format!("UVM_SECURITY_CONTEXT_DIR=/{}", self.security_context_name);
@@ -79,6 +85,6 @@ impl Guest {
         let container = executor::container::create(&self.launcher, permit, root.root(), &options)
             .map_err(OperationError::Create)?;
         log_unenforced(&container, container.unenforced_limits());
-        Ok(container)
+        Ok((container, users))
     }
 }

@@ -1,10 +1,9 @@
 //! Processes of containers: start, exec, signals, statistics.
 
 use executor::cgroup::Stats;
-use executor::container::Container;
-use executor::mounts::Overlay;
+use executor::container::{Container, Process};
 use policy_engine::ContainerId;
-use policy_engine::request::{ExecInContainer, GetProperties, Signal, SignalContainerProcess, User};
+use policy_engine::request::{ExecInContainer, GetProperties, Signal, SignalContainerProcess};
 
 use super::{Guest, OperationError};
 use crate::inventory::{EXECS_MAX, ProcessKey, Resident};
@@ -31,8 +30,7 @@ impl Guest {
         if self.inventory.processes.count(&request.container_id) > EXECS_MAX {
             return Err(OperationError::State { needed: "too many processes were not waited for" });
         }
-        let root = resident.foundation.root().ok_or(OperationError::NotFound { what: "container" })?;
-        self.name_users(&mut request.process.user, root)?;
+        resident.users.name(&mut request.process.user);
         let permit = self.engine.decide(request)?;
         let process = resident.container.exec(&self.launcher, permit).map_err(OperationError::Exec)?;
         self.inventory.processes.insert(key, process);
@@ -57,9 +55,10 @@ impl Guest {
     }
 
     /// Forgets an exec whose end was told; its id can be used again.
-    pub(crate) fn forget(&mut self, key: &ProcessKey) {
-        self.inventory.processes.remove(key);
-        if let (Ok(container), Some(exec_id)) = (self.container(&key.container_id), &key.exec_id) {
+    pub(crate) fn forget(&mut self, key: &ProcessKey, ended: &Process) {
+        if self.inventory.processes.remove(key, ended)
+            && let (Ok(container), Some(exec_id)) = (self.container(&key.container_id), &key.exec_id)
+        {
             container.forget(exec_id);
         }
     }
@@ -77,16 +76,6 @@ impl Guest {
             .inspect(GetProperties { container_id: id.clone() })
             .map_err(policy_engine::Refusal::Denied)?;
         container.stats(&grant).map_err(OperationError::Stats)
-    }
-
-    /// Adds the names that the container's own files give to `user`, which policies compare. The files are
-    /// on layers that policy approved.
-    pub(super) fn name_users(&self, user: &mut User, rootfs: &Overlay) -> Result<(), OperationError> {
-        let attempt = self.engine.attempt()?;
-        let users =
-            executor::observe::read_users(&attempt, rootfs).map_err(OperationError::Users)?.into_inner();
-        *user = users.describe(user.uid, user.gid, std::mem::take(&mut user.additional_gids));
-        Ok(())
     }
 
     pub(super) fn container(&self, id: &ContainerId) -> Result<&Container, OperationError> {

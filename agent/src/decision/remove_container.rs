@@ -17,7 +17,7 @@ impl Guest {
             permit.untouched();
             return Err(OperationError::NotFound { what: "container" });
         };
-        let Resident { foundation, container } = resident;
+        let Resident { foundation, container, users: _ } = resident;
         self.inventory.processes.remove_container(id);
         let removed = container.remove(permit).map_err(OperationError::Remove);
         if removed.is_err() {

@@ -8,6 +8,7 @@ mod volumes;
 use std::collections::BTreeMap;
 
 use executor::container::Container;
+use executor::observe::Users;
 use policy_engine::{ContainerId, SandboxId};
 
 use crate::foundation::{Foundation, Foundations, GuestKernel};
@@ -22,6 +23,8 @@ pub(crate) struct Resident {
     pub(crate) foundation: Foundation<GuestKernel>,
     /// Its processes and cgroup.
     pub(crate) container: Container,
+    /// Who its root file system said there is before anything ran in it.
+    pub(crate) users: Users,
 }
 
 /// Everything that was made and not yet taken down.

@@ -30,9 +30,17 @@ impl Processes {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, process);
     }
 
-    /// Forgets one exec whose end was told.
-    pub(crate) fn remove(&self, key: &ProcessKey) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    /// Forgets one exec whose end was told; says whether it was known by that name.
+    ///
+    /// Attack: a host that waits twice, and between the two gives the name to another process, which would run and be
+    /// out of everybody's reach.
+    pub(crate) fn remove(&self, key: &ProcessKey, ended: &Process) -> bool {
+        let mut processes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_known = processes.get(key).is_some_and(|known| known.is(ended));
+        if is_known {
+            processes.remove(key);
+        }
+        is_known
     }
 
     /// Forgets all processes of a container that is gone.

@@ -12,8 +12,13 @@ use super::storage::{Metadata, RootFilesystem, RootLayers, root_filesystem};
 use super::{RequestError, container_id, refuse, refuse_stdio_ports, refuse_string_user, seccomp};
 
 /// Annotations that tell a pause container from a workload, of containerd's CRI and of Kata's shims.
-const CONTAINER_TYPE_KEYS: [&str; 2] =
+pub(super) const CONTAINER_TYPE_KEYS: [&str; 2] =
     ["io.kubernetes.cri.container-type", "io.katacontainers.pkg.oci.container_type"];
+
+/// Where paths can be masked and made read-only.
+const KERNEL_TREES: [&str; 2] = ["/proc/", "/sys/"];
+/// The most paths of each kind: engines send some for each processor.
+const PATHS_MAX: usize = 512;
 
 /// What one `CreateContainer` of Kata's stands for: each part is decided and done in this order.
 #[derive(Debug)]
@@ -79,8 +84,8 @@ fn create_container(
         mounts: spec.Mounts.iter().map(container_mount).collect::<Result<_, _>>()?,
         privileged: false,
         hostname: hostname(&spec.Hostname)?,
-        masked_paths: paths("OCI.Linux.MaskedPaths", &linux.MaskedPaths)?,
-        readonly_paths: paths("OCI.Linux.ReadonlyPaths", &linux.ReadonlyPaths)?,
+        masked_paths: kernel_paths("OCI.Linux.MaskedPaths", &linux.MaskedPaths)?,
+        readonly_paths: kernel_paths("OCI.Linux.ReadonlyPaths", &linux.ReadonlyPaths)?,
         resources: linux.Resources.as_ref().map(resources).transpose()?.unwrap_or_default(),
         seccomp: linux.Seccomp.as_ref().map(seccomp::profile).transpose()?,
         linux: LinuxSettings::default(),
@@ -177,6 +182,16 @@ fn hostname(text: &str) -> Result<Option<Hostname>, RequestError> {
     })
 }
 
-fn paths(field: &'static str, texts: &[String]) -> Result<Vec<GuestPath>, RequestError> {
-    texts.iter().map(|text| text.parse().map_err(|source| RequestError::Path { field, source })).collect()
+/// Paths in the trees of the kernel, which no layer has.
+///
+/// Attack: a file of a layer is hidden from a program that does without it, and policy is asked about neither.
+fn kernel_paths(field: &'static str, texts: &[String]) -> Result<Vec<GuestPath>, RequestError> {
+    refuse(texts.len() > PATHS_MAX, field, "more than 512 paths")?;
+    let path = |text: &String| {
+        let path: GuestPath = text.parse().map_err(|source| RequestError::Path { field, source })?;
+        let is_kernels = KERNEL_TREES.iter().any(|tree| path.as_str().starts_with(tree));
+        refuse(!is_kernels, field, "outside of `/proc` and `/sys` a container has what policy judged")?;
+        Ok(path)
+    };
+    texts.iter().map(path).collect()
 }

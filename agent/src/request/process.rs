@@ -135,6 +135,10 @@ fn rlimit(limit: &oci::POSIXRlimit) -> Result<Rlimit, RequestError> {
             expected: "a soft limit below the hard one",
         });
     }
+    // Attack: a program that ends at a limit of the host's choice leaves its memory in a file, on scratch that policy
+    // lets the host read.
+    let dumps = limit.Type == "RLIMIT_CORE" && limit.Soft != 0;
+    refuse(dumps, "Process.Rlimits: RLIMIT_CORE", "no program's memory is written to a file")?;
     Ok(Rlimit { kind: limit.Type.clone(), soft: limit.Soft, hard: limit.Hard })
 }
 

@@ -270,7 +270,15 @@ fn what_no_policy_judges_is_refused() {
     seccomp(|profile| profile.Syscalls[0].Args[0].Index = 1 << 32);
     seccomp(|profile| profile.Syscalls[0].Args[0].Op = "==".into());
     linux(|linux| linux.RootfsPropagation = "shared".into());
-    linux(|linux| linux.MaskedPaths.push("proc/keys".into()));
+    for path in ["proc/keys", "/", "/proc", "/sys", "/etc/passwd", "/processes", "/proc/../etc"] {
+        for masked in [true, false] {
+            refused_spec(|spec| {
+                let linux = spec.Linux.mut_or_insert_default();
+                if masked { &mut linux.MaskedPaths } else { &mut linux.ReadonlyPaths }.push(path.into());
+            });
+        }
+    }
+    linux(|linux| linux.MaskedPaths = vec!["/proc/keys".into(); 513]);
     for (kind, path) in [("user", ""), ("net", ""), ("pid", "/proc/1/ns/pid"), ("network", "/run/netns/x")] {
         let namespace = LinuxNamespace { Type: kind.into(), Path: path.into(), ..Default::default() };
         refused_spec(|spec| spec.Linux.mut_or_insert_default().Namespaces.push(namespace));
@@ -289,6 +297,24 @@ fn what_no_policy_judges_is_refused() {
     process(|process| {
         process.Rlimits.push(oci::POSIXRlimit { Type: "RLIMIT_X".into(), ..Default::default() })
     });
+    process(|process| {
+        let core = oci::POSIXRlimit { Type: "RLIMIT_CORE".into(), Soft: 1, Hard: 1, ..Default::default() };
+        process.Rlimits.push(core);
+    });
+}
+
+#[test]
+fn what_engines_hide_and_limit_everywhere_is_taken() {
+    let mut message = message();
+    let spec = message.OCI.mut_or_insert_default();
+    let linux = spec.Linux.mut_or_insert_default();
+    linux.MaskedPaths = strings(&["/proc/keys", "/sys/devices/system/cpu/cpu0/thermal_throttle"]);
+    linux.ReadonlyPaths = strings(&["/proc/sys"]);
+    let core = oci::POSIXRlimit { Type: "RLIMIT_CORE".into(), Soft: 0, Hard: u64::MAX, ..Default::default() };
+    spec.Process.mut_or_insert_default().Rlimits.push(core);
+    let container = ContainerPlan::try_from(&message).unwrap().container;
+    assert_eq!((container.masked_paths.len(), container.readonly_paths.len()), (2, 1));
+    assert_eq!((container.process.rlimits[0].soft, container.process.rlimits[0].hard), (0, u64::MAX));
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl KataService {
         let status = process.wait().await.get();
         // The end of an exec is told to whoever waits now; that of an init until the container is removed.
         if key.exec_id.is_some() {
-            self.worker.run(move |guest| guest.forget(&key)).await?;
+            self.worker.run(move |guest| guest.forget(&key, &process)).await?;
         }
         Ok(WaitProcessResponse { status, ..Default::default() })
     }

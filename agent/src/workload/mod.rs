@@ -36,7 +36,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 struct Api {
     reports: Arc<dyn ReportSource>,
     /// The secure processor serves one request at a time.
-    one_report: Semaphore,
+    one_report: Arc<Semaphore>,
     policy: Bytes,
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn open(
 ) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let policy = Bytes::copy_from_slice(&policy);
-    let api = Arc::new(Api { reports, one_report: Semaphore::new(1), policy });
+    let api = Arc::new(Api { reports, one_report: Arc::new(Semaphore::new(1)), policy });
     tokio::spawn(accept(listener, api));
     Ok(())
 }
@@ -114,9 +114,16 @@ impl Api {
     }
 
     async fn report(&self, data: attestation::ReportData) -> Result<String, AttestError> {
-        let _turn = self.one_report.acquire().await.map_err(|_| AttestError::Stopped)?;
+        let turn = Arc::clone(&self.one_report).acquire_owned().await.map_err(|_| AttestError::Stopped)?;
         let reports = Arc::clone(&self.reports);
-        let report = tokio::task::spawn_blocking(move || reports.report(&data))
+        let ask = move || {
+            let report = reports.report(&data);
+            // Attack: callers that hang up while the processor is busy. Were the turn theirs, each would leave a thread
+            // and the next one another.
+            drop(turn);
+            report
+        };
+        let report = tokio::task::spawn_blocking(ask)
             .await
             .map_err(|_| AttestError::Stopped)?
             .map_err(AttestError::Report)?;
@@ -137,4 +144,65 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Respo
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use attestation::source::ReportError;
+    use attestation::{Report, ReportData};
+
+    use super::*;
+
+    /// A processor that answers when it is told to.
+    struct Slow {
+        began: tokio::sync::mpsc::UnboundedSender<()>,
+        busy: AtomicUsize,
+        most: AtomicUsize,
+        go_on: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl ReportSource for Slow {
+        fn report(&self, _: &ReportData) -> Result<Report, ReportError> {
+            let busy = self.busy.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+            self.most.fetch_max(busy, Ordering::SeqCst);
+            self.began.send(()).unwrap();
+            self.go_on.lock().unwrap().recv().unwrap();
+            self.busy.fetch_sub(1, Ordering::SeqCst);
+            Err(ReportError::OpenDevice(io::ErrorKind::NotFound.into()))
+        }
+
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+    }
+
+    #[tokio::test]
+    async fn callers_that_hang_up_leave_one_request_to_the_processor() {
+        let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
+        let (release, go_on) = mpsc::channel();
+        let (busy, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let source = Arc::new(Slow { began, busy, most, go_on: Mutex::new(go_on) });
+        let reports: Arc<dyn ReportSource> = source.clone();
+        let api = Api { reports, one_report: Arc::new(Semaphore::new(1)), policy: Bytes::new() };
+        let data = || ReportData::new([7; 64]);
+        tokio::select! {
+            biased;
+            _ = api.report(data()) => panic!("it answered before it was told to"),
+            _ = begun.recv() => {}
+        }
+        for _ in 0..8 {
+            // Time enough for another request to begin, if one could.
+            let patience = Duration::from_millis(10);
+            assert!(tokio::time::timeout(patience, api.report(data())).await.is_err());
+        }
+        // For the one that was given up, and for the one that comes now.
+        release.send(()).unwrap();
+        release.send(()).unwrap();
+        assert!(matches!(api.report(data()).await, Err(AttestError::Report(_))));
+        assert_eq!(source.most.load(Ordering::SeqCst), 1);
+    }
 }

@@ -26,6 +26,9 @@ pub enum MountError {
     /// Two mounts at one place: the later would hide the earlier, which policy judged as if it were seen.
     #[error("two mounts have this destination")]
     Duplicate,
+    /// A mount on a directory that an earlier one lies in: policy judged both as if they were seen.
+    #[error("an earlier mount would be hidden by this one")]
+    Hides,
     /// The root and the kernel's own trees are the guest's to mount.
     #[error("nothing of this kind may be mounted there")]
     Reserved,

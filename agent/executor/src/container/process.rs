@@ -177,6 +177,12 @@ impl Process {
         Self(Arc::new(Inner { pid, args, exit, stdio }))
     }
 
+    /// Whether both speak of the same process.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Its number in the guest.
     #[must_use]
     pub fn pid(&self) -> i32 {

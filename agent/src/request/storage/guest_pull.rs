@@ -10,6 +10,7 @@ use registry_client::Reference;
 
 use super::scratch::MEMORY_DEFAULT_BYTES;
 use super::{RequestError, RootFilesystem, RootLayers, VolumePlan, refuse};
+use crate::request::create_container::CONTAINER_TYPE_KEYS;
 
 /// The driver, and the one option of it.
 pub(super) const DRIVER: &str = "image_guest_pull";
@@ -20,6 +21,11 @@ const IMAGE_NAMES: [&str; 2] = ["io.kubernetes.cri.image-name", "io.kubernetes.c
 const PAUSE: &str = "pause";
 /// and where they say which one that is.
 const PAUSE_IMAGE_NAME: &str = "io.kubernetes.cri.podsandbox.image-name";
+
+/// The longest option, in bytes. Kubernetes bounds the annotations of an object by 256 KiB, and JSON escapes some.
+///
+/// Attack: an option of 4 MiB that is one part on the wire and half a million strings in memory.
+const OPTION_LENGTH_MAX: usize = 1 << 20;
 
 /// What a shim knows of the container.
 pub(crate) type Metadata = BTreeMap<String, String>;
@@ -75,9 +81,15 @@ fn metadata(storage: &Storage) -> Result<Metadata, RequestError> {
         expected: "one `image_guest_pull={\"metadata\":{...}}`",
     };
     let [option] = storage.driver_options.as_slice() else { return Err(malformed()) };
+    refuse(option.len() > OPTION_LENGTH_MAX, "storages.driver_options", "metadata of more than 1 MiB")?;
     let json = option.strip_prefix(DRIVER).and_then(|rest| rest.strip_prefix('=')).ok_or_else(malformed)?;
     let option: DriverOption = serde_json::from_str(json).map_err(|_| malformed())?;
-    Ok(option.metadata.unwrap_or_default())
+    let mut metadata = option.metadata.unwrap_or_default();
+    // The rest is of no use, and would be held as long as the image is being pulled.
+    metadata.retain(|key, _| {
+        IMAGE_NAMES.iter().chain(&[PAUSE_IMAGE_NAME]).chain(&CONTAINER_TYPE_KEYS).any(|known| known == key)
+    });
+    Ok(metadata)
 }
 
 /// The image is the storage's source.

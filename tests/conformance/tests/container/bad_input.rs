@@ -148,6 +148,17 @@ fn what_reaches_beyond_the_container() {
             ("a kernel setting", |request| {
                 drop(linux(request).Sysctl.insert("kernel.core_pattern".to_owned(), "|/x".to_owned()));
             }),
+            ("a file of a layer hidden", |request| linux(request).MaskedPaths.push("/etc/passwd".to_owned())),
+            ("a volume made read-only", |request| linux(request).ReadonlyPaths.push("/data".to_owned())),
+            ("dumps of memory", |request| {
+                let core = oci::POSIXRlimit {
+                    Type: "RLIMIT_CORE".to_owned(),
+                    Soft: u64::MAX,
+                    Hard: u64::MAX,
+                    ..Default::default()
+                };
+                spec(request).Process.as_mut().unwrap().Rlimits.push(core);
+            }),
             ("shared propagation", |request| linux(request).RootfsPropagation = "shared".to_owned()),
             ("an id with a slash", |request| request.container_id = "a/b".to_owned()),
             ("an argument with a NUL", |request| {

@@ -216,6 +216,22 @@ impl Guest {
         table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
     }
 
+    /// What there is where the agent makes directories to mount on, also what is mounted.
+    pub(crate) fn made_directories(&self) -> Vec<PathBuf> {
+        let root = self.proc_path("root");
+        let mut directories: Vec<_> =
+            ["run/kata-containers", "run/gcs"].into_iter().map(|place| root.join(place)).collect();
+        let mut made = Vec::new();
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten() {
+                directories.push(entry.unwrap().path());
+                made.extend(directories.last().cloned());
+            }
+        }
+        made.sort();
+        made
+    }
+
     /// The line of the mount at `point` where the agent lives.
     pub(crate) fn mount_of(&self, point: &str) -> Option<String> {
         let table = fs::read_to_string(self.proc_path("mountinfo")).unwrap();

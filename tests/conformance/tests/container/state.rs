@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use proto::kata::agent::StatsContainerRequest;
+use conformance::connection::{Connection, ConnectionError, FIRST_STREAM_ID, Frame, request};
+use proto::kata::agent::{StatsContainerRequest, WaitProcessRequest};
+use protobuf::Message as _;
 use ttrpc::Code;
 
 use crate::disks::{LoopDevice, Policy};
@@ -158,5 +160,53 @@ fn a_layer_with_a_flipped_bit_is_refused_and_leaves_nothing() {
     assert!(matches!(refused.code, Code::DATA_LOSS | Code::FAILED_PRECONDITION), "{refused:?}");
     assert_eq!(guest.mount_points(), before);
     guest.launch(&id(1));
+    assert_lives(&guest, &id(1));
+}
+
+/// A host that makes up a name in each request would fill the guest's memory with what is left of each.
+#[test]
+fn what_is_denied_or_removed_leaves_no_directory() {
+    let Some(guest) = Guest::new(&cat()) else { return };
+    guest.launch(&id(1));
+    let before = guest.made_directories();
+    let mut denied = guest.container(&id(2));
+    denied.OCI.as_mut().unwrap().Process.as_mut().unwrap().Args = vec!["/bin/sh".to_owned()];
+    let scratch = format!("/run/gcs/c/made-up/scratch/{}", id(2));
+    denied.storages[2].mount_point.clone_from(&scratch);
+    denied.storages[3].options[1] = format!("X-kata.overlay-upper={scratch}");
+    assert_eq!(guest.create(&denied).unwrap_err().code, Code::PERMISSION_DENIED);
+    assert_eq!(guest.made_directories(), before, "denied");
+    guest.launch(&id(3));
+    guest.remove(&id(3)).unwrap();
+    assert_eq!(guest.made_directories(), before, "removed");
+    assert_lives(&guest, &id(1));
+}
+
+/// Of two waits for one process, the later one is not taken for the end of another process of that id.
+#[test]
+fn a_late_wait_does_not_forget_the_next_process_of_the_id() {
+    let (slow, sleeping) = (["/bin/ls", "/etc"], ["/bin/sleep", "1000"]);
+    let Some(guest) = Guest::new(&cat().exec(&slow).exec(&sleeping)) else { return };
+    guest.launch(&id(1));
+    guest.exec(&id(1), "e1", &sleeping).unwrap();
+    guest.signal(&id(1), "e1", 9).unwrap();
+    // All at once: the first keeps the changes behind it waiting, so that both waits find the process that ended.
+    let wait = WaitProcessRequest { container_id: id(1), exec_id: "e1".to_owned(), ..Default::default() };
+    let wait = ("WaitProcess", wait.write_to_bytes().unwrap());
+    let exec = |exec_id, command: &[&str]| {
+        ("ExecProcess", guest.exec_request(&id(1), exec_id, command).write_to_bytes().unwrap())
+    };
+    let calls = [exec("e2", &slow), wait.clone(), exec("e1", &sleeping), wait];
+    let frames = calls.iter().zip((FIRST_STREAM_ID..).step_by(2)).flat_map(|((method, payload), stream)| {
+        Frame::request(stream, &request("grpc.AgentService", method, payload)).to_bytes()
+    });
+    let mut connection = Connection::open(guest.agent.address()).unwrap();
+    connection.send(&frames.collect::<Vec<_>>()).unwrap();
+    for _ in calls {
+        // In an order of their own, and none is for a stream that does not exist.
+        assert!(matches!(connection.receive(0), Err(ConnectionError::OtherStream { .. })));
+    }
+    guest.signal(&id(1), "e1", 9).expect("the second process of the id is within reach");
+    assert_eq!(guest.wait(&id(1), "e1").unwrap(), 128 + 9);
     assert_lives(&guest, &id(1));
 }

@@ -4,6 +4,8 @@ use std::fs;
 
 use proto::kata::agent::CreateContainerRequest;
 use proto::kata::oci;
+use protobuf::MessageField;
+use ttrpc::Code;
 
 use crate::disks::{Policy, strings};
 use crate::guest::{Guest, id};
@@ -32,8 +34,8 @@ fn the_policy_in_a_container_is_the_policy_of_the_guest() {
 /// kata-agent 4.1.0 binds /dev/null over masked directories, which fails and is ignored.
 #[test]
 fn masked_directories_are_empty_and_masked_files_too() {
-    // Both have content without a mask: one in the image, one in every kernel.
-    let (directory, file) = (["/bin/ls", "-A", "/etc"], ["/bin/cat", "/proc/version"]);
+    // Both have content without a mask.
+    let (directory, file) = (["/bin/ls", "-A", "/sys/bus"], ["/bin/cat", "/proc/version"]);
     let policy =
         Policy::of(&["/bin/cat"]).exec(&directory).exec(&file).exec(&["/bin/ls", "-A", "/sys/firmware"]);
     let Some(guest) = Guest::new(&policy) else { return };
@@ -43,7 +45,7 @@ fn masked_directories_are_empty_and_masked_files_too() {
     }
     let mut request = guest.container(&id(2));
     let linux = request.OCI.as_mut().unwrap().Linux.as_mut().unwrap();
-    linux.MaskedPaths.extend(strings(&["/etc", "/proc/version"]));
+    linux.MaskedPaths.extend(strings(&["/sys/bus", "/proc/version"]));
     guest.launch_as(&request);
     for masked in [&directory[..], &file, &["/bin/ls", "-A", "/sys/firmware"]] {
         assert_eq!(guest.output_of(&id(2), "e1", masked), "", "{masked:?}");
@@ -133,6 +135,27 @@ fn root_with_cap_mknod_opens_no_device_of_the_guest() {
     as_root(&mut request);
     guest.launch_as(&request);
     assert_eq!(guest.read_to_end("ReadStdout", &id(1), ""), "null\n");
+}
+
+/// A container could else give another user the name that policy knows.
+#[test]
+fn names_of_users_are_those_of_the_layers_and_not_of_the_container() {
+    const SCRIPT: &str = "echo root:x:1000:1000::/: > /etc/passwd; echo; exec cat";
+    const EXEC: [&str; 2] = ["/bin/cat", "/etc/passwd"];
+    let policy = Policy::of(&["/bin/sh", "-c", SCRIPT])
+        .exec(&EXEC)
+        .replace(r#"{"pattern":"1000","strategy":"id"}"#, r#"{"pattern":"root","strategy":"name"}"#);
+    let Some(guest) = Guest::new(&policy) else { return };
+    let mut request = guest.container(&id(1));
+    as_root(&mut request);
+    guest.launch_as(&request);
+    assert_eq!(guest.read("ReadStdout", &id(1), "").unwrap(), b"\n");
+    let mut exec = guest.exec_request(&id(1), "e1", &EXEC);
+    let refused = guest.order("ExecProcess", &exec).unwrap_err();
+    assert_eq!(refused.code, Code::PERMISSION_DENIED, "{refused:?}");
+    exec.process.as_mut().unwrap().User = MessageField::some(oci::User::default());
+    guest.order("ExecProcess", &exec).unwrap();
+    assert_eq!(guest.read_to_end("ReadStdout", &id(1), "e1"), "root:x:1000:1000::/:\n");
 }
 
 fn process(request: &mut CreateContainerRequest) -> &mut oci::Process {

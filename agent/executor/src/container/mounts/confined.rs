@@ -5,6 +5,7 @@
 //! known and all mean that.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use policy_engine::request::ContainerMount;
 use rustix::mount::MountAttrFlags;
@@ -66,10 +67,23 @@ pub(super) fn compile<'a>(
     for mount in requested {
         mounts.add(mount, privileged)?;
     }
+    mounts.refuse_hidden()?;
     Ok(mounts)
 }
 
 impl Mounts {
+    /// Attack: policy judges each mount by itself. One at `/data` after one at `/data/keys` takes the keys away, and shows
+    /// what a volume has in their place.
+    fn refuse_hidden(&self) -> Result<(), (String, MountError)> {
+        for (position, later) in self.plans.iter().enumerate() {
+            let mut earlier = self.plans.iter().take(position);
+            if earlier.any(|earlier| Path::new(&earlier.destination).starts_with(&later.destination)) {
+                return Err((later.destination.clone(), MountError::Hides));
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, mount: &ContainerMount, privileged: bool) -> Result<(), (String, MountError)> {
         self.try_add(mount, privileged).map_err(|error| (mount.destination.to_string(), error))
     }

@@ -1,6 +1,14 @@
 //! `passwd(5)` and `group(5)`.
 
+use std::collections::BTreeMap;
+
 use policy_engine::request::User;
+
+/// The longest name, in bytes: one less than Linux's `LOGIN_NAME_MAX`.
+///
+/// Attack: a container that gives a group a name of a megabyte, and a host that asks for a process with that group ten
+/// thousand times over.
+const NAME_LENGTH_MAX: usize = 255;
 
 /// Users and groups, as a container's files name them. The first line for an id or a name counts, as in libc.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,11 +75,19 @@ impl Users {
         self.groups.iter().find(|group| group.gid == gid).map_or("", |group| &group.name)
     }
 
+    /// Adds the names to the identity of a process, which a policy compares.
+    pub fn name(&self, user: &mut User) {
+        *user = self.describe(user.uid, user.gid, std::mem::take(&mut user.additional_gids));
+    }
+
     /// The identity of a process, with the names that a policy compares.
     #[must_use]
     pub fn describe(&self, uid: u32, gid: u32, additional_gids: Vec<u32>) -> User {
+        // The first line for an id counts, so that it is the last one to be put in.
+        let names: BTreeMap<u32, &str> =
+            self.groups.iter().rev().map(|group| (group.gid, group.name.as_str())).collect();
         let gids = std::iter::once(&gid).chain(&additional_gids);
-        let group_names = gids.map(|gid| self.group_name(*gid).to_owned()).collect();
+        let group_names = gids.map(|gid| names.get(gid).copied().unwrap_or_default().to_owned()).collect();
         User { uid, gid, user_name: self.user_name(uid).to_owned(), group_names, additional_gids }
     }
 
@@ -116,16 +132,21 @@ fn parse_id(text: &str) -> Option<u32> {
     digits.then(|| text.parse().ok()).flatten().filter(|id| *id != u32::MAX)
 }
 
+/// A name that an entry can have: what is longer names nobody.
+fn parse_name(field: &str) -> Option<&str> {
+    (1..=NAME_LENGTH_MAX).contains(&field.len()).then_some(field)
+}
+
 fn parse_user(line: &str) -> Option<UserEntry> {
     let mut fields = line.split(':');
-    let name = fields.next().filter(|name| !name.is_empty())?;
+    let name = fields.next().and_then(parse_name)?;
     let (uid, gid) = (parse_id(fields.nth(1)?)?, parse_id(fields.next()?)?);
     Some(UserEntry { name: name.to_owned(), uid, gid })
 }
 
 fn parse_group(line: &str) -> Option<GroupEntry> {
     let mut fields = line.split(':');
-    let name = fields.next().filter(|name| !name.is_empty())?;
+    let name = fields.next().and_then(parse_name)?;
     let gid = parse_id(fields.nth(1)?)?;
     let members = fields.next().unwrap_or_default().split(',').filter(|member| !member.is_empty());
     Some(GroupEntry { name: name.to_owned(), gid, members: members.map(str::to_owned).collect() })
@@ -151,7 +172,22 @@ mod tests {
         let user = users.describe(33, 6, vec![40, 99]);
         assert_eq!((user.user_name.as_str(), user.uid, user.gid), ("web", 33, 6));
         assert_eq!(user.group_names, ["disk", "log", ""]);
+        assert_eq!(users.describe(0, 33, vec![]).group_names, ["web"], "the second line for a number");
         assert_eq!(user.additional_gids, [40, 99]);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_names_nobody() {
+        let (longest, too_long) = ("n".repeat(NAME_LENGTH_MAX), "n".repeat(1 << 20));
+        let users = Users::parse(
+            &format!("{too_long}:x:1:1:::\n{longest}:x:2:2:::\n"),
+            &format!("{too_long}:x:1:\n{longest}:x:2:\n"),
+        );
+        let many = users.describe(1, 1, vec![1; 1 << 14]);
+        assert_eq!(many.user_name, "");
+        assert!(many.group_names.iter().all(String::is_empty) && many.group_names.len() == (1 << 14) + 1);
+        assert_eq!((users.user_name(2), users.group_name(2)), (longest.as_str(), longest.as_str()));
+        assert_eq!(users.describe(2, 2, vec![]).group_names, [longest]);
     }
 
     #[test]

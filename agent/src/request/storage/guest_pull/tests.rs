@@ -172,6 +172,18 @@ fn there_is_one_opinion_about_what_the_container_is() {
 }
 
 #[test]
+fn of_the_metadata_only_what_is_used_is_held() {
+    let entry = |number| format!("\"{number:x}\":\"\"");
+    let many = |count| (0..count).map(entry).collect::<Vec<_>>().join(",");
+    let kind = r#""io.kubernetes.cri.container-type":"container""#;
+    let held = storage(IMAGE, &format!("{{{kind},{}}}", many(10_000)));
+    let RootLayers::Image { metadata, .. } = plan(held).unwrap().root.layers else { panic!("no image") };
+    assert_eq!(metadata.into_keys().collect::<Vec<_>>(), ["io.kubernetes.cri.container-type"]);
+    let refused = plan(storage(IMAGE, &format!("{{{kind},{}}}", many(120_000))));
+    assert!(matches!(refused, Err(RequestError::Refused { .. })), "{:?}", refused.map(|_| ()));
+}
+
+#[test]
 fn the_option_is_one_object_of_texts() {
     let good = r#"image_guest_pull={"metadata":{"a":"b"}}"#;
     let bad: [&[&str]; 8] = [

@@ -139,6 +139,22 @@ fn one_destination_has_one_mount() {
 }
 
 #[test]
+fn no_mount_hides_an_earlier_one() {
+    let bind = |destination| mount(destination, "/run/x", "bind", &[]);
+    let tmpfs = |destination| mount(destination, "t", "tmpfs", &[]);
+    for hidden in [
+        [bind("/data/keys"), bind("/data")],
+        [bind("/data/a/b/c"), tmpfs("/data/a")],
+        [tmpfs("/data/keys"), bind("/data")],
+    ] {
+        assert_eq!(plan(&hidden), Err(MountError::Hides));
+        let [inner, outer] = hidden;
+        assert!(plan(&[outer, inner]).is_ok());
+    }
+    assert!(plan(&[bind("/database"), bind("/data")]).is_ok());
+}
+
+#[test]
 fn mounts_are_counted() {
     let many: Vec<ContainerMount> =
         (0..=MOUNTS_MAX).map(|number| mount(&format!("/m/{number}"), "t", "tmpfs", &[])).collect();
