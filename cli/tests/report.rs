@@ -122,6 +122,10 @@ fn what_is_not_expected_does_not_verify() {
     assert_eq!((code(&output), failing(&json(&output))), (Some(1), vec!["endorsement"]));
     let output = files.verify(&["--endorsement", &info, "--endorsement-feed", "another"]);
     assert_eq!((code(&output), failing(&json(&output))), (Some(1), vec!["endorsement"]));
+    for (minimum, expected) in [("22", 0), ("23", 1)] {
+        let output = files.verify(&["--endorsement", &info, "--endorsement-minimum-svn", minimum]);
+        assert_eq!(code(&output), Some(expected), "the real image has security version 22: {output:?}");
+    }
 }
 
 #[test]

@@ -6,10 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use attestation::verify::endorsement::{Endorsement, TrustedEndorser};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use p384::pkcs8::{EncodePrivateKey as _, LineEnding};
+use attestation::verify::endorsement::{Endorsement, EndorsementError, TrustedEndorser};
 use serde_json::Value;
 use signed_statement::Envelope;
 use statement_signer::{CertificateSpec, Curve, Identity, Key};
@@ -22,18 +19,8 @@ impl Signer {
         let folder = tempfile::tempdir().unwrap();
         let root = Identity::root(&CertificateSpec::authority("Root"), Key::new(Curve::P256, 1));
         let signer = root.issue(&CertificateSpec::signer("Maker"), Key::new(Curve::P384, 3));
-        let mut secret = [0; 48];
-        secret[47] = 3;
-        let key = p384::SecretKey::from_slice(&secret).unwrap().to_pkcs8_pem(LineEnding::LF).unwrap();
-        fs::write(folder.path().join("key.pem"), key.as_str()).unwrap();
-        let pem = |der: &Vec<u8>| {
-            let text = STANDARD.encode(der);
-            let lines: Vec<_> =
-                text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
-        };
-        let chain: String = signer.chain.iter().map(pem).collect();
-        fs::write(folder.path().join("chain.pem"), chain).unwrap();
+        fs::write(folder.path().join("key.pem"), signer.key.pkcs8_pem()).unwrap();
+        fs::write(folder.path().join("chain.pem"), signer.chain_pem()).unwrap();
         Self(folder)
     }
 
@@ -86,8 +73,11 @@ fn a_signed_endorsement_is_what_a_verifier_takes() {
     assert!(output.status.success(), "{output:?}");
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let issuer = answer["issuer"].as_str().unwrap().to_owned();
-    let trusted = TrustedEndorser { issuer, feed: "example.com/feed".to_owned() };
+    let trusted =
+        TrustedEndorser { issuer, feed: "example.com/feed".to_owned(), minimum_security_version: 9 };
     let envelope = fs::read(signer.path("out.cose")).unwrap();
+    let newer = TrustedEndorser { minimum_security_version: 10, ..trusted.clone() };
+    assert!(matches!(Endorsement::verify(&envelope, &[newer]), Err(EndorsementError::TooOld { .. })));
     let endorsement = Endorsement::verify(&envelope, &[trusted]).unwrap();
     assert_eq!((endorsement.measurement.to_string(), endorsement.security_version), (measurement, 9));
     assert!(Endorsement::verify(&envelope, &[TrustedEndorser::azure_confidential_containers()]).is_err());

@@ -12,8 +12,10 @@ use std::process::Command;
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use service::{Access, Registry, TokenService, authority, certified, pem};
+use service::{Access, Registry, TokenService, authority, certified};
 use sha2::{Digest as _, Sha256};
+use statement_signer::pem;
+use tempfile::TempDir;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -102,6 +104,15 @@ impl Image {
     }
 }
 
+/// A folder with the storage of a registry that has the image; nothing where there is no registry to store it.
+fn stored() -> Option<(TempDir, Image)> {
+    service::is_there().then(|| {
+        let (folder, image) = (TempDir::new().unwrap(), image());
+        image.push(&Registry::start(folder.path(), &Access::Plain));
+        (folder, image)
+    })
+}
+
 fn roots(answer: &Value) -> Vec<Value> {
     answer.as_array().unwrap().iter().map(|layer| layer["root_hash"].clone()).collect()
 }
@@ -115,14 +126,9 @@ fn write(folder: &Path, name: &str, data: &str) -> PathBuf {
 
 #[test]
 fn layers_in_a_registry_have_the_root_hashes_of_their_archives() {
-    if !service::is_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
+    let Some((folder, image)) = stored() else { return };
     let folder = folder.path();
     let registry = Registry::start(folder, &Access::Plain);
-    let image = image();
-    image.push(&registry);
     let expected = image.expected(folder);
     let by_digest = format!("@{}", digest(image.manifest.to_string().as_bytes()));
     for name in [":v1", ":many", &by_digest] {
@@ -160,14 +166,9 @@ fn layers_in_a_registry_have_the_root_hashes_of_their_archives() {
 
 #[test]
 fn a_blob_that_was_changed_in_the_registry_is_refused() {
-    if !service::is_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
+    let Some((folder, image)) = stored() else { return };
     let folder = folder.path();
     let registry = Registry::start(folder, &Access::Plain);
-    let image = image();
-    image.push(&registry);
     let hex = hex::encode(Sha256::digest(&image.stored[1]));
     let blob =
         folder.join(format!("images/docker/registry/v2/blobs/sha256/{}/{hex}/data", hex.split_at(2).0));
@@ -186,13 +187,8 @@ fn a_blob_that_was_changed_in_the_registry_is_refused() {
 
 #[test]
 fn a_password_goes_to_the_registry_that_proves_to_be_it() {
-    if !service::is_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
+    let Some((folder, image)) = stored() else { return };
     let folder = folder.path();
-    let image = image();
-    image.push(&Registry::start(folder, &Access::Plain));
     let (authority, expected) = (authority(), image.expected(folder));
     let registry = Registry::start(folder, &Access::Password(&certified(&authority)));
     let reference = format!("docker://localhost:{}/team/app:v1", registry.port);
@@ -233,13 +229,8 @@ fn a_password_goes_to_the_registry_that_proves_to_be_it() {
 
 #[test]
 fn tokens_come_from_where_the_registry_says() {
-    if !service::is_there() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
+    let Some((folder, image)) = stored() else { return };
     let folder = folder.path();
-    let image = image();
-    image.push(&Registry::start(folder, &Access::Plain));
     let (authority, expected) = (authority(), image.expected(folder));
     let who = certified(&authority);
     let service = TokenService::start(&who);

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use statement_signer::{CertificateSpec, Curve, Identity, Key};
+use statement_signer::{CertificateSpec, Curve, Identity, Key, pem};
 
 /// The registry's program.
 const PROGRAM: &str = "docker-registry";
@@ -154,18 +154,10 @@ pub(crate) fn certified(authority: &Identity) -> Identity {
     authority.issue(&spec, Key::new(Curve::P256, 11))
 }
 
-/// DER as PEM.
-pub(crate) fn pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
-}
-
 fn write_identity(folder: &Path, who: &Identity) -> (PathBuf, PathBuf) {
     let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
-    let chain: Vec<_> = who.chain.iter().map(|der| pem("CERTIFICATE", der)).collect();
-    fs::write(&certificate, chain.concat()).unwrap();
-    fs::write(&key, pem("PRIVATE KEY", &who.key.pkcs8())).unwrap();
+    fs::write(&certificate, who.chain_pem()).unwrap();
+    fs::write(&key, who.key.pkcs8_pem()).unwrap();
     (certificate, key)
 }
 

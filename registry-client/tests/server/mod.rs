@@ -4,12 +4,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use registry_client::{Client, ClientConfig, Digest, Reference, Tcp, TrustAnchors};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use statement_signer::{CertificateSpec, Curve, Identity, Key};
+use statement_signer::{CertificateSpec, Curve, Identity, Key, pem};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -183,10 +181,7 @@ pub(crate) fn server_spec() -> CertificateSpec {
 
 /// What trusts an authority.
 pub(crate) fn trust(authority: &Identity) -> TrustAnchors {
-    let root = STANDARD.encode(authority.chain.last().unwrap());
-    TrustAnchors::Pem(
-        format!("-----BEGIN CERTIFICATE-----\n{root}\n-----END CERTIFICATE-----\n").into_bytes(),
-    )
+    TrustAnchors::Pem(pem("CERTIFICATE", authority.chain.last().unwrap()).into_bytes())
 }
 
 /// How clients behave that trust the tests' authority.

@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::der::{self, sequence, tlv};
 use crate::key::Key;
+use crate::pem::pem;
 
 /// Key usage bits (RFC 5280, 4.2.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +155,12 @@ impl Identity {
         let mut chain = vec![certificate(spec, &key, &self.name, &self.key)];
         chain.extend(self.chain.iter().cloned());
         Self { key, chain, name: spec.subject_der() }
+    }
+
+    /// The certificates as text: its own, then those above it.
+    #[must_use]
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect()
     }
 
     /// `did:x509` by the root's SHA-256 and these predicates, such as `subject:CN:x`.

@@ -1,6 +1,7 @@
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::der;
+use crate::pem::pem;
 
 /// A curve of NIST, with the hash function that is used with it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,12 @@ impl Key {
         let public = der::tlv(0xa1, &der::bits(&self.point()));
         let key = der::sequence(&[der::integer(&[1]), der::tlv(der::OCTETS, &secret), public]);
         der::sequence(&[der::integer(&[0]), self.algorithm(), der::tlv(der::OCTETS, &key)])
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn pkcs8_pem(&self) -> String {
+        pem("PRIVATE KEY", &self.pkcs8())
     }
 
     fn algorithm(&self) -> Vec<u8> {

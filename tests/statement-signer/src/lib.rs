@@ -10,10 +10,12 @@ mod certificate;
 mod der;
 mod key;
 mod ledger;
+mod pem;
 mod statement;
 
 pub use cbor::Cbor;
 pub use certificate::{CertificateSpec, Extension, Identity, Usage};
 pub use key::{Curve, Key};
 pub use ledger::{Ledger, trust_list};
+pub use pem::pem;
 pub use statement::{StatementSpec, protected_header, sign1};

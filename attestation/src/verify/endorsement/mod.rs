@@ -20,10 +20,13 @@ pub struct TrustedEndorser {
     pub issuer: String,
     /// The product.
     pub feed: String,
+    /// The oldest security version that is good enough: a host may launch an old image with a hole, and its endorsement
+    /// holds for ever.
+    pub minimum_security_version: u64,
 }
 
 impl TrustedEndorser {
-    /// Microsoft, for the utility VM of confidential containers on Azure.
+    /// Microsoft, for the utility VM of confidential containers on Azure, whatever the version.
     #[must_use]
     pub fn azure_confidential_containers() -> Self {
         Self {
@@ -31,6 +34,7 @@ impl TrustedEndorser {
                      ::eku:1.3.6.1.4.1.311.76.59.1.2"
                 .to_owned(),
             feed: "ContainerPlat-AMD-UVM".to_owned(),
+            minimum_security_version: 0,
         }
     }
 }
@@ -73,6 +77,14 @@ pub enum EndorsementError {
     /// The security version in the payload is not a number.
     #[error("the endorsement's security version is malformed")]
     SecurityVersion(#[source] std::num::ParseIntError),
+    /// The image is older than the caller wants.
+    #[error("the endorsed image has security version {given}, at least {minimum} is wanted")]
+    TooOld {
+        /// Security version given.
+        given: u64,
+        /// The oldest that is good enough.
+        minimum: u64,
+    },
 }
 
 /// What the signer says. Unsigned parts of the envelope, such as time stamps, take no part.
@@ -107,7 +119,8 @@ impl Endorsement {
         serde_json::to_vec(&payload).unwrap_or_default()
     }
 
-    /// Reads an endorsement and verifies signature, chain and that a trusted endorser made it.
+    /// Reads an endorsement and verifies signature, chain, and that a trusted endorser made it of an image that is new
+    /// enough.
     ///
     /// Signing certificates live a year and images longer, so validity dates are not judged.
     ///
@@ -118,22 +131,23 @@ impl Endorsement {
             return Err(EndorsementError::TooLong { given: bytes.len() });
         }
         let statement = Envelope::parse(bytes)?.verify()?;
-        let endorser =
-            TrustedEndorser { issuer: statement.issuer().to_owned(), feed: statement.feed().to_owned() };
-        if !trusted.contains(&endorser) {
-            return Err(EndorsementError::Untrusted { issuer: endorser.issuer, feed: endorser.feed });
-        }
+        let (issuer, feed) = (statement.issuer().to_owned(), statement.feed().to_owned());
+        let Some(endorser) =
+            trusted.iter().find(|endorser| endorser.issuer == issuer && endorser.feed == feed)
+        else {
+            return Err(EndorsementError::Untrusted { issuer, feed });
+        };
         if statement.content_type() != Some(CONTENT_TYPE) {
             let given = statement.content_type().map(str::to_owned);
             return Err(EndorsementError::ContentType { given });
         }
         let payload: Payload =
             serde_json::from_slice(statement.payload()).map_err(EndorsementError::Payload)?;
-        Ok(Self {
-            issuer: endorser.issuer,
-            feed: endorser.feed,
-            measurement: payload.launch_measurement.parse()?,
-            security_version: payload.guest_svn.parse().map_err(EndorsementError::SecurityVersion)?,
-        })
+        let security_version = payload.guest_svn.parse().map_err(EndorsementError::SecurityVersion)?;
+        if security_version < endorser.minimum_security_version {
+            let minimum = endorser.minimum_security_version;
+            return Err(EndorsementError::TooOld { given: security_version, minimum });
+        }
+        Ok(Self { issuer, feed, measurement: payload.launch_measurement.parse()?, security_version })
     }
 }

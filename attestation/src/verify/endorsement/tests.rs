@@ -32,6 +32,17 @@ fn only_trusted_endorsers_are_believed() {
 }
 
 #[test]
+fn an_old_image_is_not_good_enough() {
+    let Some(bytes) = evidence::read(FILE) else { return };
+    let mut trusted = azure();
+    trusted[0].minimum_security_version = 22;
+    assert_eq!(Endorsement::verify(&bytes, &trusted).unwrap().security_version, 22);
+    trusted[0].minimum_security_version = 23;
+    let refused = Endorsement::verify(&bytes, &trusted);
+    assert!(matches!(refused, Err(EndorsementError::TooOld { given: 22, minimum: 23 })), "{refused:?}");
+}
+
+#[test]
 fn no_bit_of_the_signed_parts_can_change() {
     let Some(bytes) = evidence::read(FILE) else { return };
     let (start, end) = unprotected_header(&bytes);

@@ -38,12 +38,15 @@ pub(crate) struct VerifyArgs {
     /// image has one for each way to launch it: one of them must match.
     #[arg(id = "endorsement", long, value_name = "FILE")]
     endorsements: Vec<PathBuf>,
-    /// Who may sign the endorsement, as did:x509.
+    /// Who may sign the endorsement, as did:x509; by default Microsoft, for confidential containers on Azure.
     #[arg(long, value_name = "DID", requires = "endorsement")]
     endorsement_issuer: Option<String>,
-    /// What the endorsement must be about.
+    /// What the endorsement must be about; by default the image of confidential containers on Azure.
     #[arg(long, value_name = "NAME", requires = "endorsement")]
     endorsement_feed: Option<String>,
+    /// The oldest security version of the image that is good enough.
+    #[arg(long, value_name = "NUMBER", requires = "endorsement")]
+    endorsement_minimum_svn: Option<u64>,
     /// Trusted roots: `amd`, or a PEM file of ARK certificates.
     #[arg(long, value_name = "amd|FILE", default_value = "amd")]
     roots: PathBuf,
@@ -134,10 +137,11 @@ fn endorsement(
 }
 
 fn trusted_endorser(args: &VerifyArgs) -> TrustedEndorser {
-    let TrustedEndorser { issuer, feed } = TrustedEndorser::azure_confidential_containers();
+    let azure = TrustedEndorser::azure_confidential_containers();
     TrustedEndorser {
-        issuer: args.endorsement_issuer.clone().unwrap_or(issuer),
-        feed: args.endorsement_feed.clone().unwrap_or(feed),
+        issuer: args.endorsement_issuer.clone().unwrap_or(azure.issuer),
+        feed: args.endorsement_feed.clone().unwrap_or(azure.feed),
+        minimum_security_version: args.endorsement_minimum_svn.unwrap_or(azure.minimum_security_version),
     }
 }
 
