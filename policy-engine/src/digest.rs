@@ -23,17 +23,22 @@ fn parse_hex(text: &str) -> Result<[u8; 32], ParseDigestError> {
     if text.len() != 64 {
         return Err(ParseDigestError::Length { length: text.len() });
     }
-    let nibble = |byte: u8| match byte {
-        b'0'..=b'9' => Ok(byte.wrapping_sub(b'0')),
-        b'a'..=b'f' => Ok(byte.wrapping_sub(b'a').wrapping_add(10)),
-        _ => Err(ParseDigestError::Digit),
-    };
     let mut digest = [0u8; 32];
-    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let [high, low] = pair else { return Err(ParseDigestError::Digit) };
-        *byte = nibble(*high)?.wrapping_shl(4) | nibble(*low)?;
+    let (pairs, _) = text.as_bytes().as_chunks();
+    for (byte, pair) in digest.iter_mut().zip(pairs) {
+        *byte = byte_of_hex(*pair).ok_or(ParseDigestError::Digit)?;
     }
     Ok(digest)
+}
+
+/// The byte of two lower-case hexadecimal digits.
+pub(crate) fn byte_of_hex([high, low]: [u8; 2]) -> Option<u8> {
+    let digit = |character: u8| match character {
+        b'0'..=b'9' => Some(character.wrapping_sub(b'0')),
+        b'a'..=b'f' => Some(character.wrapping_sub(b'a').wrapping_add(10)),
+        _ => None,
+    };
+    Some(digit(high)?.wrapping_shl(4) | digit(low)?)
 }
 
 macro_rules! digest {

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         packages::ensure(packages::FOR_VM_TESTS)?;
         artifacts::for_vm()?;
+        artifacts::image(Flavour::Production, None, artifacts::MEMORY_MIB)?;
     }
     let agent = programs()?;
     Run::new(tool::CARGO_NEXTEST.ready()?).args(nextest_arguments(args)).env(AGENT_VARIABLE, agent).run()?;

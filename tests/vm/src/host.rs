@@ -13,7 +13,9 @@ struct Need {
 const QEMU: Need = Need { name: "qemu-system-x86_64", remedy: "install the Debian package qemu-system-x86" };
 const VSOCK: Need = Need { name: "vhost-device-vsock", remedy: "run `cargo xtask image`" };
 const PSP: Need = Need { name: "psp-emulator", remedy: "run `cargo build -p psp-emulator`" };
-const IMAGE: Need = Need { name: "reference-values.json", remedy: "run `cargo xtask image`" };
+const IMAGE: Need =
+    Need { name: "reference-values.json", remedy: "run `cargo xtask image --flavour development`" };
+const PRODUCTION_IMAGE: Need = Need { name: "reference-values.json", remedy: "run `cargo xtask image`" };
 
 /// What is missing on this host.
 #[derive(Debug, thiserror::Error)]
@@ -65,16 +67,17 @@ impl Host {
     ///
     /// # Errors
     /// Something is missing, and this is CI.
-    #[expect(clippy::print_stdout, reason = "a skipped test says so")]
     pub fn for_test() -> Result<Option<Self>, HostError> {
-        match Self::find() {
-            Ok(host) => Ok(Some(host)),
-            Err(missing) if std::env::var_os("CI").is_some_and(|value| value == "true") => Err(missing),
-            Err(missing) => {
-                println!("skipped: {missing}");
-                Ok(None)
-            }
-        }
+        skip_if_missing(Self::find())
+    }
+
+    /// The production image, for a test: as [`for_test`](Self::for_test).
+    ///
+    /// # Errors
+    /// It is missing, and this is CI.
+    pub fn production_image(&self) -> Result<Option<PathBuf>, HostError> {
+        let image = PRODUCTION_IMAGE.find(&[self.target.join("guest-image/production")]);
+        skip_if_missing(image.map(|file| folder_of(&file)))
     }
 
     /// The project's command line tool, where `cargo build` puts it.
@@ -103,6 +106,19 @@ impl Need {
         all.map(|folder| folder.join(self.name))
             .find(|file| file.is_file())
             .ok_or(HostError::Missing { name: self.name, remedy: self.remedy })
+    }
+}
+
+/// Nothing in the place of what is missing, which is said, but in CI.
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn skip_if_missing<T>(found: Result<T, HostError>) -> Result<Option<T>, HostError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(missing) if std::env::var_os("CI").is_some_and(|value| value == "true") => Err(missing),
+        Err(missing) => {
+            println!("skipped: {missing}");
+            Ok(None)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the harness runs on the host, not in the guest")]
 
-use std::{io, path::PathBuf, process::Command};
+use std::{ffi::OsStr, io, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
@@ -78,10 +78,22 @@ impl HostTool {
     /// # Errors
     /// The program does not start, or answers nothing that can be read.
     pub fn call(&self, args: &[&str]) -> Result<Value, CallError> {
-        let output = self.command(args).output().map_err(CallError::Start)?;
-        serde_json::from_slice(&output.stdout).map_err(|source| {
-            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            CallError::Answer { stdout: text(&output.stdout), stderr: text(&output.stderr), source }
-        })
+        answer(&mut self.command(args))
     }
+}
+
+/// `cce --json` with these arguments, and what it answers, a clean no too.
+///
+/// # Errors
+/// The program does not start, or answers nothing that can be read.
+pub fn cce(host: &Host, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Value, CallError> {
+    answer(Command::new(host.cce()).arg("--json").args(args))
+}
+
+fn answer(command: &mut Command) -> Result<Value, CallError> {
+    let output = command.output().map_err(CallError::Start)?;
+    serde_json::from_slice(&output.stdout).map_err(|source| {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        CallError::Answer { stdout: text(&output.stdout), stderr: text(&output.stderr), source }
+    })
 }

@@ -14,6 +14,7 @@ mod host;
 mod host_tool;
 mod igvm;
 mod initdata;
+mod layer;
 mod machine;
 mod process;
 mod qemu;
@@ -26,8 +27,9 @@ pub use config::{BootFiles, IgvmLaunch, Refusal, VmConfig};
 pub use disk::{Access, Disk, GuestDisk, PersistentMemory};
 pub use error::{AttachError, StartError};
 pub use host::{Host, HostError};
-pub use host_tool::{CallError, HostTool, PERMISSIVE_POLICY};
+pub use host_tool::{CallError, HostTool, PERMISSIVE_POLICY, cce};
 pub use initdata::{Initdata, InitdataError};
+pub use layer::{BLOCK_BYTES, Layer, LayerError, LayerFiles};
 pub use machine::VirtualMachine;
 pub use qmp::QmpError;
 

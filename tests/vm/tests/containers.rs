@@ -8,15 +8,16 @@
 )]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vm::{BootFiles, Disk, Host, HostTool, Initdata, PERMISSIVE_POLICY, VirtualMachine, VmConfig};
+use vm::{
+    BLOCK_BYTES, BootFiles, Disk, Host, HostTool, Initdata, Layer, LayerFiles, PERMISSIVE_POLICY,
+    VirtualMachine, VmConfig,
+};
 
-const BLOCK_BYTES: usize = 4096;
 /// Found again in a disk's file when it was written in the clear.
 const MARKER: &str = "the-workload-wrote-this-and-nobody-else-reads-it";
 
@@ -24,12 +25,6 @@ const MARKER: &str = "the-workload-wrote-this-and-nobody-else-reads-it";
 struct Guest {
     machine: VirtualMachine,
     tool: HostTool,
-}
-
-/// A layer's image: where its tree begins and its root hash.
-struct Layer {
-    hash_offset_bytes: u64,
-    root_hash: String,
 }
 
 impl Guest {
@@ -55,11 +50,9 @@ impl Guest {
     /// Runs a program with arguments in a container on the layer of disk number `disk`.
     fn run_program(&self, disk: usize, layer: &Layer, more: &[&str], program: &[&str]) -> Value {
         let id = format!("{:032x}{disk:032x}", program.concat().len());
-        let (device, offset) = (self.machine.disks()[disk].pci_path(), layer.hash_offset_bytes.to_string());
-        let number = disk.to_string();
-        let mut args =
-            vec!["run", "--id", &id, "--layer-device", &device, "--layer-root-hash", &layer.root_hash];
-        args.extend(["--layer-hash-offset", &offset, "--layer-first-number", &number]);
+        let (layer, number) = (layer.arguments(self.machine.disks()[disk]), disk.to_string());
+        let mut args = vec!["run", "--id", &id, "--layer-first-number", &number];
+        args.extend(layer.iter().map(String::as_str));
         args.extend(more);
         args.extend(program.iter().flat_map(|&arg| ["--arg", arg]));
         self.host(&args)
@@ -70,51 +63,34 @@ impl Guest {
     }
 }
 
-/// A root file system with busybox, as a folder.
-fn root(folder: &Path) -> PathBuf {
-    let root = folder.join("root");
-    for directory in ["bin", "dev", "etc", "proc", "run", "sys", "tmp"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
-    }
-    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    fs::write(root.join("etc/name"), "a layer").unwrap();
-    fs::write(root.join("bin/interpreted"), "#!/proc/self/exe\n").unwrap();
-    fs::set_permissions(root.join("bin/interpreted"), PermissionsExt::from_mode(0o755)).unwrap();
-    root
+/// A root file system with busybox.
+fn root() -> LayerFiles {
+    let files = LayerFiles::of_busybox().unwrap();
+    files.with("etc/name", "a layer").with("bin/interpreted", "#!/proc/self/exe\n")
 }
 
-/// The same as an ext4 layer, by `cce layer build`.
-fn ext4_layer(host: &Host, folder: &Path) -> (PathBuf, Layer) {
-    let (archive, image) = (folder.join("layer.tar"), folder.join("ext4.img"));
-    let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
-    tar.append_dir_all(".", root(folder)).unwrap();
-    tar.finish().unwrap();
-    let mut command = Command::new(host.cce());
-    command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&image);
-    let built: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
-    let layer = Layer {
-        hash_offset_bytes: built["hash_offset_bytes"].as_u64().unwrap(),
-        root_hash: built["root_hash"].as_str().unwrap().to_owned(),
-    };
-    (image, layer)
+/// The same as an ext4 layer.
+fn ext4_layer(host: &Host, folder: &Path) -> Layer {
+    Layer::build(host, folder.join("ext4.img"), &root()).unwrap()
 }
 
 /// The same as an erofs layer, by the tools of others.
-fn erofs_layer(folder: &Path) -> (PathBuf, Layer) {
-    let image = folder.join("erofs.img");
+fn erofs_layer(folder: &Path) -> Layer {
+    let (root_folder, image) = (folder.join("root"), folder.join("erofs.img"));
+    root().write_below(&root_folder).unwrap();
     assert!(
-        Command::new("mkfs.erofs").arg("--quiet").arg(&image).arg(root(folder)).status().unwrap().success()
+        Command::new("mkfs.erofs").arg("--quiet").arg(&image).arg(&root_folder).status().unwrap().success()
     );
     let data = fs::read(&image).unwrap();
-    let hash_offset_bytes = data.len().next_multiple_of(BLOCK_BYTES) as u64;
-    fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(hash_offset_bytes).unwrap();
+    let hash_offset_bytes = data.len().next_multiple_of(BLOCK_BYTES);
+    fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(hash_offset_bytes as u64).unwrap();
     let mut command = Command::new("veritysetup");
     let blocks = data.len().div_ceil(BLOCK_BYTES);
     command.arg("format").arg(&image).arg(&image).arg(format!("--hash-offset={hash_offset_bytes}"));
     let output = command.arg(format!("--data-blocks={blocks}")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let root_hash = text.lines().find_map(|line| line.strip_prefix("Root hash:")).unwrap().trim().to_owned();
-    (image, Layer { hash_offset_bytes, root_hash })
+    Layer { image, hash_offset_bytes, root_hash }
 }
 
 /// A copy of `image` with the bit at `offset` changed.
@@ -130,13 +106,14 @@ fn flipped(image: &Path, name: &str, offset: usize) -> PathBuf {
 fn every_block_of_a_layer_is_what_the_root_hash_says() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let (image, layer) = ext4_layer(&host, folder.path());
-    let name_at = fs::read(&image).unwrap().windows(7).position(|bytes| bytes == b"a layer").unwrap();
+    let layer = ext4_layer(&host, folder.path());
+    let image = &layer.image;
+    let name_at = fs::read(image).unwrap().windows(7).position(|bytes| bytes == b"a layer").unwrap();
     let disks = [
         image.clone(),
-        flipped(&image, "superblock.img", 1024 + 56),
-        flipped(&image, "content.img", name_at),
-        flipped(&image, "tree.img", usize::try_from(layer.hash_offset_bytes).unwrap() + BLOCK_BYTES),
+        flipped(image, "superblock.img", 1024 + 56),
+        flipped(image, "content.img", name_at),
+        flipped(image, "tree.img", layer.hash_offset_bytes + BLOCK_BYTES),
     ];
     let guest = Guest::start(&host, "containers-verity", disks.iter().map(Disk::read_only).collect());
 
@@ -146,7 +123,7 @@ fn every_block_of_a_layer_is_what_the_root_hash_says() {
         (Some(0), Some("a layer")),
         "{honest}"
     );
-    let other = Layer { root_hash: "ab".repeat(32), ..layer };
+    let other = Layer { root_hash: "ab".repeat(32), ..layer.clone() };
     assert_eq!(guest.run(0, &other, &["--no-sandbox"], "true")["status"], "DATA_LOSS");
     let superblock = guest.run(1, &layer, &["--no-sandbox"], "busybox echo superblock");
     assert_eq!(superblock["status"], "DATA_LOSS", "{superblock}");
@@ -163,8 +140,8 @@ fn every_block_of_a_layer_is_what_the_root_hash_says() {
 fn the_agents_image_is_no_interpreter_in_a_container() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let (image, layer) = ext4_layer(&host, folder.path());
-    let guest = Guest::start(&host, "containers-interpreter", vec![Disk::read_only(&image)]);
+    let layer = ext4_layer(&host, folder.path());
+    let guest = Guest::start(&host, "containers-interpreter", vec![layer.disk()]);
     let refused = guest.run_program(0, &layer, &[], &["/bin/interpreted"]);
     let said = refused["message"].as_str().unwrap_or_else(|| panic!("the agent's image ran: {refused}"));
     assert!(said.contains("Permission denied"), "{refused}");
@@ -178,8 +155,8 @@ fn the_agents_image_is_no_interpreter_in_a_container() {
 fn erofs_layers_of_other_tools_are_mounted() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let (image, layer) = erofs_layer(folder.path());
-    let guest = Guest::start(&host, "containers-erofs", vec![Disk::read_only(&image)]);
+    let layer = erofs_layer(folder.path());
+    let guest = Guest::start(&host, "containers-erofs", vec![layer.disk()]);
     let erofs = ["--layer-fstype", "erofs", "--scratch", "tmpfs"];
     let ran = guest.run(0, &layer, &erofs, "busybox cat /etc/name; busybox touch /etc/new");
     assert_eq!((ran["exit_code"].as_i64(), ran["stdout"].as_str()), (Some(0), Some("a layer")), "{ran}");
@@ -207,10 +184,10 @@ impl Seen {
 fn mark_on_scratch(name: &str, more: &[&str]) -> Option<(Seen, Seen)> {
     let host = Host::for_test().unwrap()?;
     let folder = TempDir::new().unwrap();
-    let (image, layer) = ext4_layer(&host, folder.path());
+    let layer = ext4_layer(&host, folder.path());
     let scratch = folder.path().join("scratch.img");
     fs::File::create(&scratch).unwrap().set_len(64 << 20).unwrap();
-    let disks = vec![Disk::read_only(&image), Disk::read_write(&scratch)];
+    let disks = vec![layer.disk(), Disk::read_write(&scratch)];
     let guest = Guest::start(&host, name, disks);
     let device = guest.machine.disks()[1].pci_path();
     let script =
@@ -250,8 +227,8 @@ fn plain_scratch_is_plain() {
 fn limits_hold_in_the_guest() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let (image, layer) = ext4_layer(&host, folder.path());
-    let guest = Guest::start(&host, "containers-limits", vec![Disk::read_only(&image)]);
+    let layer = ext4_layer(&host, folder.path());
+    let guest = Guest::start(&host, "containers-limits", vec![layer.disk()]);
     let disk = guest.run(0, &layer, &[], "busybox cat /sys/block/vda/dev");
     let disk = disk["stdout"].as_str().unwrap().trim().to_owned();
 

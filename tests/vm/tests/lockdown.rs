@@ -5,20 +5,18 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::arithmetic_side_effects,
-    clippy::disallowed_methods,
-    reason = "tests stop at the first surprise, and start programs of the host"
+    reason = "tests stop at the first surprise"
 )]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use vm::{BootFiles, Disk, Host, HostTool, Initdata, PERMISSIVE_POLICY, VirtualMachine, VmConfig};
+use vm::{
+    BootFiles, Host, HostTool, Initdata, Layer, LayerFiles, PERMISSIVE_POLICY, VirtualMachine, VmConfig,
+};
 
 /// What each setting is after boot. `net/core/bpf_jit_harden` shows in the guest's own network namespace only: that it
 /// took is what the agent's boot depends on.
@@ -80,18 +78,19 @@ const EPERM: u8 = 1;
 struct Guest {
     machine: VirtualMachine,
     tool: HostTool,
-    layer: Value,
+    layer: Layer,
     containers: u8,
 }
 
 impl Guest {
-    fn start(host: &Host, name: &str, files: &[(&str, Vec<u8>)]) -> Self {
+    /// A guest with a layer of busybox and these files.
+    fn start(host: &Host, name: &str, files: LayerFiles) -> Self {
         let folder = TempDir::new().unwrap();
-        let (image, layer) = layer(host, folder.path(), files);
+        let layer = Layer::build(host, folder.path().join("layer.img"), &files.with("mnt/", "")).unwrap();
         let boot = BootFiles::in_folder(&host.image).unwrap();
         let config = VmConfig::new(name, boot, [0; 32])
             .with_initdata(Initdata::with_policy(PERMISSIVE_POLICY).unwrap());
-        let config = VmConfig { disks: vec![Disk::read_only(&image)], ..config };
+        let config = VmConfig { disks: vec![layer.disk()], ..config };
         let machine = VirtualMachine::start(host, &config).unwrap();
         let tool = HostTool::new(host, &machine);
         Self { machine, tool, layer, containers: 0 }
@@ -104,11 +103,9 @@ impl Guest {
     /// Runs `script` in a container with these capabilities besides the usual ones; its standard output.
     fn run(&mut self, capabilities: &[&str], script: &str) -> String {
         let id = format!("{:064x}", self.containers);
-        let device = self.machine.disks()[0].pci_path();
-        let (root_hash, offset) =
-            (self.layer["root_hash"].as_str().unwrap(), self.layer["hash_offset_bytes"].to_string());
-        let mut args = vec!["run", "--id", &id, "--layer-device", &device, "--layer-root-hash", root_hash];
-        args.extend(["--layer-hash-offset", &offset]);
+        let layer = self.layer.arguments(self.machine.disks()[0]);
+        let mut args = vec!["run", "--id", &id];
+        args.extend(layer.iter().map(String::as_str));
         args.extend(capabilities.iter().flat_map(|&capability| ["--capability", capability]));
         args.extend((self.containers > 0).then_some("--no-sandbox"));
         args.extend(["/bin/busybox", "sh", "-c", script].iter().flat_map(|&arg| ["--arg", arg]));
@@ -132,26 +129,6 @@ impl Guest {
     fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.machine.console_log()).unwrap()).into_owned()
     }
-}
-
-/// A layer with busybox and `files`, and what `cce` says about it.
-fn layer(host: &Host, folder: &Path, files: &[(&str, Vec<u8>)]) -> (PathBuf, Value) {
-    let root = folder.join("root");
-    for directory in ["bin", "dev", "proc", "run", "sys", "tmp", "mnt"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
-    }
-    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    for (name, content) in files {
-        fs::write(root.join(name), content).unwrap();
-        fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let (archive, image) = (folder.join("layer.tar"), folder.join("layer.img"));
-    let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
-    tar.append_dir_all(".", root).unwrap();
-    tar.finish().unwrap();
-    let mut command = Command::new(host.cce());
-    command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&image);
-    (image, serde_json::from_slice(&command.output().unwrap().stdout).unwrap())
 }
 
 /// A module of the image's kernel, signed by Debian, that is not in the image.
@@ -190,14 +167,12 @@ fn system_call(number: u32) -> Vec<u8> {
 #[test]
 fn the_kernel_is_locked_down_when_containers_run() {
     let Some(host) = Host::for_test().unwrap() else { return };
-    let names: Vec<_> = SYSTEM_CALLS.iter().map(|(name, _)| format!("bin/{name}")).collect();
-    let mut files = vec![("dummy.ko", signed_module(&host))];
-    files.extend(
-        names.iter().zip(SYSTEM_CALLS).map(|(name, (_, number))| (name.as_str(), system_call(number))),
-    );
+    let files = LayerFiles::of_busybox().unwrap().with("dummy.ko", signed_module(&host));
+    let files = SYSTEM_CALLS
+        .into_iter()
+        .fold(files, |files, (name, number)| files.with(format!("bin/{name}"), system_call(number)));
     // A program of the same kind that the kernel lets through: it answers 0 to root.
-    files.push(("bin/getuid", system_call(102)));
-    let mut guest = Guest::start(&host, "lockdown", &files);
+    let mut guest = Guest::start(&host, "lockdown", files.with("bin/getuid", system_call(102)));
 
     let listing: Vec<_> = SETTINGS.lines().map(|line| line.split_once('=').unwrap().0).collect();
     let script =
@@ -251,7 +226,7 @@ fn the_kernel_is_locked_down_when_containers_run() {
 #[test]
 fn what_the_host_types_goes_nowhere() {
     let Some(host) = Host::for_test().unwrap() else { return };
-    let mut guest = Guest::start(&host, "lockdown-console", &[]);
+    let mut guest = Guest::start(&host, "lockdown-console", LayerFiles::of_busybox().unwrap());
     let before = guest.console_when_ready();
     // Words, the characters that interrupt, stop and end what a terminal runs, and more than a terminal keeps.
     guest.machine.type_on_console(b"\rtyped-by-the-host\r\n\x03\x1c\x1a\x04").unwrap();

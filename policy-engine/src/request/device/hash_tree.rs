@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::digest::byte_of_hex;
+
 /// The size of a block, in bytes: offsets are multiples of it.
 const BLOCK_BYTES: u64 = 4096;
 /// One more than the largest offset: data and tree stay far below what a disk's size can be.
@@ -90,12 +92,7 @@ impl FromStr for HashSalt {
         if !rest.is_empty() || pairs.len() > SALT_BYTES_MAX {
             return Err(ParseHashSaltError);
         }
-        let digit = |character: u8| match character {
-            b'0'..=b'9' | b'a'..=b'f' => char::from(character).to_digit(16),
-            _ => None,
-        };
-        let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? << 4 | digit(*low)?).ok();
-        pairs.iter().map(byte).collect::<Option<_>>().map(Self).ok_or(ParseHashSaltError)
+        pairs.iter().copied().map(byte_of_hex).collect::<Option<_>>().map(Self).ok_or(ParseHashSaltError)
     }
 }
 

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use vm::{GuestDisk, Host};
+use vm::{BLOCK_BYTES, GuestDisk, Host, Layer, LayerFiles};
 
 use crate::guest::{Guest, Mounted, Ran};
-use crate::layer::{BLOCK_BYTES, Layer, Random};
+use crate::random::Random;
 
 /// Positions that are changed before the layer is mounted, and while it is.
 const BEFORE: usize = 100;
@@ -65,10 +65,11 @@ impl Victim {
         for number in 0..24 {
             files.insert(format!("tree/{number:02}/small"), random.bytes(700));
         }
-        let paths: Vec<(&str, &[u8])> =
-            files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
-        let layer = Layer::build(host, folder.join(name), &paths);
-        let bytes = layer.bytes();
+        let all = files
+            .iter()
+            .fold(LayerFiles::default(), |all, (path, content)| all.with(path.as_str(), content.as_slice()));
+        let layer = Layer::build(host, folder.join(name), &all).unwrap();
+        let bytes = layer.bytes().unwrap();
         let large_at = bytes.chunks(BLOCK_BYTES).position(|block| block == &large[..BLOCK_BYTES]).unwrap();
         let stored = &bytes[large_at * BLOCK_BYTES..][..large.len()];
         assert!(stored == large, "the large file is not in one piece");
@@ -95,7 +96,7 @@ impl Victim {
 
     /// The blocks of the large file that are not what they were, by what the host's file holds now.
     fn changed_blocks(&self) -> BTreeSet<usize> {
-        let now = self.layer.bytes();
+        let now = self.layer.bytes().unwrap();
         let block = |bytes: &[u8], number: usize| {
             bytes[(self.large_at + number) * BLOCK_BYTES..][..BLOCK_BYTES].to_vec()
         };
@@ -178,7 +179,7 @@ fn no_changed_bit_of_a_layer_reaches_a_container() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
     let mut random = Random::seeded();
-    let busybox = Layer::of_busybox(&host, folder.path());
+    let busybox = Layer::of_busybox(&host, folder.path()).unwrap();
     let fresh = Victim::build(&host, folder.path(), "fresh.img", &mut random);
     let mounted = Victim::build(&host, folder.path(), "mounted.img", &mut random);
     let other = Victim::build(&host, folder.path(), "other.img", &mut random);

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
-use vm::{Host, VmConfig};
+use vm::{BLOCK_BYTES, Host, Layer, LayerFiles, VmConfig};
 
 use crate::guest::Guest;
-use crate::layer::{BLOCK_BYTES, Layer};
 
 /// The kernel logs all that ext4 has to say, so that its silence means something.
 const LOG_LEVEL: (&str, &str) = ("loglevel=5", "loglevel=7");
@@ -162,8 +161,8 @@ const CRAFTED: &[Craft] = &[
 
 /// The layer with its file system changed, and a new tree over it, as whoever writes the policy would have to make it.
 fn crafted(honest: &Layer, file: &Path, craft: fn(&mut Image)) -> Layer {
-    let size = honest.bytes().len();
-    let mut image = Image(honest.bytes());
+    let size = honest.bytes().unwrap().len();
+    let mut image = Image(honest.bytes().unwrap());
     image.0.truncate(honest.hash_offset_bytes);
     craft(&mut image);
     fs::write(file, &image.0).unwrap();
@@ -212,13 +211,12 @@ const CLAIMS: &[(&str, usize, &[u8], &str)] = &[
 fn a_crafted_file_system_is_seen_by_the_kernel_behind_verity_only() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let busybox = Layer::of_busybox(&host, folder.path());
-    let files: [(&str, &[u8]); 3] = [
-        ("tree/outer-directory/inner-directory/small", b"a file"),
-        ("tree/outer-directory/victim", &[7; 3 * BLOCK_BYTES]),
-        ("tree/second", b"another"),
-    ];
-    let honest = Layer::build(&host, folder.path().join("honest.img"), &files);
+    let busybox = Layer::of_busybox(&host, folder.path()).unwrap();
+    let files = LayerFiles::default()
+        .with("tree/outer-directory/inner-directory/small", "a file")
+        .with("tree/outer-directory/victim", [7; 3 * BLOCK_BYTES])
+        .with("tree/second", "another");
+    let honest = Layer::build(&host, folder.path().join("honest.img"), &files).unwrap();
     let disk = folder.path().join("disk.img");
     fs::copy(&honest.image, &disk).unwrap();
     let disks = vec![busybox.disk(), vm::Disk::read_only(&disk)];
@@ -231,7 +229,7 @@ fn a_crafted_file_system_is_seen_by_the_kernel_behind_verity_only() {
     let [base, place] = guest.machine.disks().try_into().unwrap();
 
     for &(claim, offset, bytes, answer) in CLAIMS {
-        let mut image = honest.bytes();
+        let mut image = honest.bytes().unwrap();
         image[honest.hash_offset_bytes + offset..][..bytes.len()].copy_from_slice(bytes);
         fs::write(&disk, &image).unwrap();
         let refused = guest.run(0, &[(place, &honest)], "true").unwrap_err();
@@ -262,7 +260,7 @@ fn a_crafted_file_system_is_seen_by_the_kernel_behind_verity_only() {
     println!("{mounted} of {} were mounted", CRAFTED.len());
     assert!(!guest.ext4_lines().is_empty() && mounted > 0 && mounted < CRAFTED.len());
     guest.assert_healthy();
-    fs::write(&disk, honest.bytes()).unwrap();
+    fs::write(&disk, honest.bytes().unwrap()).unwrap();
     let ran = guest.run(0, &[(base, &busybox), (place, &honest)], "busybox cat tree/second").unwrap();
     assert_eq!(ran.stdout, "another", "{ran:?}");
 }

@@ -4,10 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vm::{Host, VmConfig};
+use vm::{BLOCK_BYTES, Host, Layer, LayerFiles, VmConfig};
 
 use crate::guest::Guest;
-use crate::layer::{BLOCK_BYTES, Layer};
 
 /// Reads the file past the guest's memory again and again, until it does not read.
 const READ_ON: &str =
@@ -22,15 +21,15 @@ const LARGE_BYTES: usize = 512 * BLOCK_BYTES;
 
 /// A layer with a large file.
 fn large_layer(host: &Host, folder: &TempDir, fill: u8) -> Layer {
-    let content = vec![fill; LARGE_BYTES];
-    Layer::build(host, folder.path().join(format!("large-{fill}.img")), &[("tree/large", &content)])
+    let files = LayerFiles::default().with("tree/large", vec![fill; LARGE_BYTES]);
+    Layer::build(host, folder.path().join(format!("large-{fill}.img")), &files).unwrap()
 }
 
 #[test]
 fn a_disk_that_is_taken_away_is_an_error_of_its_reader_alone() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let busybox = Layer::of_busybox(&host, folder.path());
+    let busybox = Layer::of_busybox(&host, folder.path()).unwrap();
     let (first, second) = (large_layer(&host, &folder, 1), large_layer(&host, &folder, 2));
     let disks = vec![busybox.disk(), first.disk()];
     let mut guest = Guest::start(&host, "attacks-detached", |config| VmConfig { disks, ..config });
@@ -65,7 +64,7 @@ fn a_disk_that_is_taken_away_is_an_error_of_its_reader_alone() {
 fn a_disk_that_never_answers_holds_up_its_readers_alone() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let busybox = Layer::of_busybox(&host, folder.path());
+    let busybox = Layer::of_busybox(&host, folder.path()).unwrap();
     let (first, second) = (large_layer(&host, &folder, 1), large_layer(&host, &folder, 2));
     let disks = vec![busybox.disk(), first.disk(), second.disk()];
     let mut guest = Guest::start(&host, "attacks-frozen", |config| VmConfig { disks, ..config });

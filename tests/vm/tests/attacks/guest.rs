@@ -4,9 +4,9 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use vm::{BootFiles, GuestDisk, Host, HostTool, Initdata, PERMISSIVE_POLICY, VirtualMachine, VmConfig};
-
-use crate::layer::Layer;
+use vm::{
+    BootFiles, GuestDisk, Host, HostTool, Initdata, Layer, PERMISSIVE_POLICY, VirtualMachine, VmConfig,
+};
 
 /// A machine and the host's command line tool. It ends with this value.
 pub(crate) struct Guest {
@@ -136,9 +136,7 @@ impl Guest {
             args.push("--no-sandbox".to_owned());
         }
         for (disk, layer) in layers {
-            args.extend(["--layer-device".to_owned(), disk.pci_path()]);
-            args.extend(["--layer-root-hash".to_owned(), layer.root_hash.clone()]);
-            args.extend(["--layer-hash-offset".to_owned(), layer.hash_offset_bytes.to_string()]);
+            args.extend(layer.arguments(*disk));
         }
         args.extend(more.iter().map(|&arg| arg.to_owned()));
         args.extend(["/bin/busybox", "sh", "-c", script].map(|arg| format!("--arg={arg}")));

@@ -16,5 +16,5 @@ mod changed;
 mod crafted;
 mod detached;
 mod guest;
-mod layer;
 mod many;
+mod random;

@@ -5,10 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use vm::{Host, VmConfig};
+use vm::{Host, Layer, LayerFiles, VmConfig};
 
 use crate::guest::{Guest, Mounted};
-use crate::layer::Layer;
 
 /// Layers of a container, and containers one after the other. Agents take up to 128.
 const LAYERS: usize = 125;
@@ -61,8 +60,9 @@ fn cycle(guest: &mut Guest, layers: &[Mounted<'_>]) {
 fn a_thousand_layers_leave_nothing() {
     let Some(host) = Host::for_test().unwrap() else { return };
     let folder = TempDir::new().unwrap();
-    let busybox = Layer::of_busybox(&host, folder.path());
-    let small = Layer::build(&host, folder.path().join("small.img"), &[("small", b"a file")]);
+    let busybox = Layer::of_busybox(&host, folder.path()).unwrap();
+    let files = LayerFiles::default().with("small", "a file");
+    let small = Layer::build(&host, folder.path().join("small.img"), &files).unwrap();
     let disks = vec![busybox.disk(), small.disk()];
     let mut guest = Guest::start(&host, "attacks-many", |config| VmConfig { disks, ..config });
     let [base, disk] = guest.machine.disks().try_into().unwrap();
