@@ -8,6 +8,7 @@ mod partition;
 mod pci;
 mod scsi;
 mod sysfs;
+mod write_guard;
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
@@ -19,7 +20,6 @@ use policy_engine::request::{BlockSource, PartitionNumber};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::retry::retry;
-use crate::sys;
 use sysfs::FoundDisk;
 
 pub use mapped::MapDeviceError;
@@ -72,7 +72,7 @@ pub(crate) enum Access {
 }
 
 /// The number of a block device: `major:minor` in tables of the device mapper and in sysfs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DeviceNumber(u64);
 
 impl DeviceNumber {
@@ -199,9 +199,14 @@ impl BlockDevice {
         Ok(&self.file)
     }
 
-    /// Tells the guest's kernel to refuse writes from now on, until the device is unplugged.
-    pub(crate) fn set_read_only(&self) -> io::Result<()> {
-        sys::block_device::set_read_only(self.file.as_fd())
+    /// Makes the guest's kernel refuse writes, until everybody who asked for it has let go.
+    pub(crate) fn hold_read_only(&self) -> io::Result<()> {
+        write_guard::hold(self)
+    }
+
+    /// Lets go: the last one leaves the device writable if it was.
+    pub(crate) fn release_read_only(&self) {
+        write_guard::release(self);
     }
 }
 

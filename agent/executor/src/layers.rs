@@ -22,7 +22,9 @@ use rustix::mount::MountAttrFlags;
 
 use crate::devices::{self, BlockDevice, MappedDevice};
 use crate::mounts::{Filesystem, MountPoint};
+use crate::patience::{self, Patience};
 use crate::rollback::{Rollback, carry_out, take_down};
+use crate::sys::device_mapper::DeviceMapper;
 use origin::Origin;
 use verified_data::VerifiedData;
 
@@ -36,14 +38,17 @@ pub struct Layer {
     right: Right,
     root: OwnedFd,
     point: MountPoint,
-    /// The dm-verity device beneath; a copy in memory goes with its mount.
-    verity: Option<MappedDevice>,
 }
 
 /// What the layer was mounted by, and so where its content is.
 #[derive(Debug)]
 enum Right {
-    Disk(Grant<MountDevice>),
+    Disk {
+        grant: Grant<MountDevice>,
+        origin: Origin,
+        /// The dm-verity device between them; a copy in memory goes with its mount.
+        verity: Option<MappedDevice>,
+    },
     Sealed {
         grant: Grant<MountSealedLayer>,
         /// For whoever finds it by its digest while it is mounted.
@@ -56,7 +61,7 @@ impl Layer {
     #[must_use]
     pub fn target(&self) -> &DeviceTarget {
         match &self.right {
-            Right::Disk(grant) => &grant.request().target,
+            Right::Disk { grant, .. } => &grant.request().target,
             Right::Sealed { grant, .. } => &grant.request().target,
         }
     }
@@ -65,7 +70,7 @@ impl Layer {
     #[must_use]
     pub fn root_hash(&self) -> RootHash {
         match &self.right {
-            Right::Disk(grant) => grant.request().root_hash,
+            Right::Disk { grant, .. } => grant.request().root_hash,
             Right::Sealed { grant, .. } => grant.request().root_hash,
         }
     }
@@ -81,8 +86,9 @@ impl Layer {
 /// # Errors
 /// [`MountDeviceError`]; everything was undone, or the permit ended as *unknown*.
 pub fn mount_device(permit: Permit<MountDevice>) -> Result<Layer, MountDeviceError> {
-    let (grant, Mounted { root, point, verity }) = carry_out(permit, mount)?;
-    Ok(Layer { right: Right::Disk(grant), root, point, verity })
+    let (grant, (verified, point)) = carry_out(permit, mount)?;
+    let Verified { root, verity, origin } = verified;
+    Ok(Layer { right: Right::Disk { grant, origin, verity }, root, point })
 }
 
 /// Unmounts a layer that nothing uses any more, and removes its dm-verity device.
@@ -97,22 +103,49 @@ fn unmount(request: &UnmountDevice, layer: Layer) -> Result<(), UnmountDeviceErr
     if layer.target() != &request.target {
         return Err(UnmountDeviceError::OtherLayer);
     }
+    let Layer { right, root, point } = layer;
     // An open root keeps the mount busy.
-    drop(layer.root);
-    layer.point.unmount().map_err(UnmountDeviceError::Unmount)?;
-    layer.verity.map_or(Ok(()), |device| device.remove()).map_err(UnmountDeviceError::RemoveDevice)
+    drop(root);
+    match right {
+        Right::Sealed { .. } => point.unmount().map_err(UnmountDeviceError::Unmount),
+        Right::Disk { grant, origin, verity } => {
+            let disk = grant.request().source.to_string();
+            patience::take_down(&disk, Patience::FEW_BLOCKS, move || {
+                point.unmount().map_err(UnmountDeviceError::Unmount)?;
+                verity.map_or(Ok(()), |device| device.remove()).map_err(UnmountDeviceError::RemoveDevice)?;
+                origin.release();
+                Ok(())
+            })
+        }
+    }
 }
 
-struct Mounted {
+/// A layer that is mounted nowhere yet.
+struct Verified {
     root: OwnedFd,
-    point: MountPoint,
     verity: Option<MappedDevice>,
+    origin: Origin,
 }
 
-fn mount(request: &MountDevice, rollback: &mut Rollback) -> Result<Mounted, MountDeviceError> {
-    let origin = Origin::open(request)?;
-    let data = VerifiedData::locate(request, origin.area())?;
+fn mount(request: &MountDevice, rollback: &mut Rollback) -> Result<(Verified, MountPoint), MountDeviceError> {
     let mapper = devices::mapper().map_err(MountDeviceError::Map)?;
+    let patience = if mapper.is_some() { Patience::FEW_BLOCKS } else { Patience::WHOLE_DISK };
+    let judged = request.clone();
+    let verified = patience::make(&request.source.to_string(), patience, rollback, move |rollback| {
+        verify(&judged, mapper, rollback)
+    })?;
+    let point = attach(verified.root.as_fd(), &request.target, rollback)?;
+    Ok((verified, point))
+}
+
+/// Everything for which the disk is read.
+fn verify(
+    request: &MountDevice,
+    mapper: Option<DeviceMapper>,
+    rollback: &mut Rollback,
+) -> Result<Verified, MountDeviceError> {
+    let origin = Origin::open(request, rollback)?;
+    let data = VerifiedData::locate(request, origin.area())?;
     let (content, verity) = match mapper {
         Some(mapper) => {
             let (device, content) =
@@ -121,28 +154,28 @@ fn mount(request: &MountDevice, rollback: &mut Rollback) -> Result<Mounted, Moun
         }
         None => (verified_copy::create(origin.area(), &data, request.root_hash)?, None),
     };
-    let (root, point) = mount_content(&content, request.filesystem, &request.target, rollback)?;
+    let root = mount_content(&content, request.filesystem)?;
     origin.confirm(request)?;
-    Ok(Mounted { root, point, verity })
+    Ok(Verified { root, verity, origin })
 }
 
-/// Mounts content that is verified, or is verified whenever it is read.
-fn mount_content(
-    content: &BlockDevice,
-    filesystem: LayerFilesystem,
-    target: &DeviceTarget,
-    rollback: &mut Rollback,
-) -> Result<(OwnedFd, MountPoint), MountDeviceError> {
+/// Mounts content that is verified, or is verified whenever it is read, nowhere yet.
+fn mount_content(content: &BlockDevice, filesystem: LayerFilesystem) -> Result<OwnedFd, MountDeviceError> {
     check_filesystem(filesystem, content)?;
-    let directory = MountPoint::create(target.path(), &[DeviceTarget::DIRECTORY], rollback)
-        .map_err(MountDeviceError::MountPoint)?;
     let root = mount_filesystem(filesystem, content).map_err(MountDeviceError::Mount)?;
     let mounted = rustix::fs::fstat(&root).map_err(|error| MountDeviceError::InspectMount(error.into()))?;
-    if !content.number().is_of(mounted.st_dev) {
-        return Err(MountDeviceError::OtherDeviceMounted);
-    }
-    let point = directory.attach(root.as_fd(), rollback).map_err(MountDeviceError::Attach)?;
-    Ok((root, point))
+    if content.number().is_of(mounted.st_dev) { Ok(root) } else { Err(MountDeviceError::OtherDeviceMounted) }
+}
+
+/// Attaches the mount of a layer where layers are.
+fn attach(
+    root: BorrowedFd<'_>,
+    target: &DeviceTarget,
+    rollback: &mut Rollback,
+) -> Result<MountPoint, MountDeviceError> {
+    let directory = MountPoint::create(target.path(), &[DeviceTarget::DIRECTORY], rollback)
+        .map_err(MountDeviceError::MountPoint)?;
+    directory.attach(root, rollback).map_err(MountDeviceError::Attach)
 }
 
 /// Looks at verified bytes before the kernel parses them: that they are a file system of the kind, which ends where

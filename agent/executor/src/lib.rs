@@ -24,6 +24,7 @@ mod loopback;
 mod mountinfo;
 pub mod mounts;
 pub mod observe;
+mod patience;
 mod procfs;
 mod retry;
 mod rollback;
@@ -33,3 +34,5 @@ mod sys;
 #[cfg(test)]
 mod test_bench;
 pub mod volumes;
+
+pub use patience::SilentDiskError;

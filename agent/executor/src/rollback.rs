@@ -5,7 +5,7 @@ use std::io;
 use policy_engine::request::Request;
 use policy_engine::{Grant, Permit};
 
-type Step = Box<dyn FnOnce() -> io::Result<()>>;
+type Step = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// How to undo what an operation has done so far.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Rollback {
 
 impl Rollback {
     /// Remembers how to undo what was just done.
-    pub(crate) fn add(&mut self, step: impl FnOnce() -> io::Result<()> + 'static) {
+    pub(crate) fn add(&mut self, step: impl FnOnce() -> io::Result<()> + Send + 'static) {
         self.steps.push(Box::new(step));
     }
 
@@ -63,24 +63,24 @@ pub(crate) fn take_down<R: Request, E>(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::mpsc::channel;
 
     use super::*;
 
     #[test]
     fn steps_are_undone_newest_first_until_one_fails() {
-        let undone = Rc::new(RefCell::new(Vec::new()));
+        let (undo, undone) = channel();
         let mut rollback = Rollback::default();
         for (number, fails) in [(1, false), (2, true), (3, false)] {
-            let undone = Rc::clone(&undone);
+            let undo = undo.clone();
             rollback.add(move || {
-                undone.borrow_mut().push(number);
+                undo.send(number).unwrap();
                 if fails { Err(io::Error::other("stuck")) } else { Ok(()) }
             });
         }
         assert!(!rollback.undo());
-        assert_eq!(*undone.borrow(), [3, 2]);
+        drop(undo);
+        assert_eq!(undone.iter().collect::<Vec<_>>(), [3, 2]);
         assert!(Rollback::default().undo());
     }
 }

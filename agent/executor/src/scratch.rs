@@ -24,8 +24,8 @@ pub use device_stack::DeviceStackError;
 pub use encrypted_disk::EncryptDiskError;
 pub use ext4_format::FormatError;
 pub use plain_disk::{OpenDiskError, PlainDiskError};
-pub use space::SpaceError;
 pub(crate) use space::{Ground, Space};
+pub use space::{RemoveSpaceError, SpaceError};
 
 /// Why scratch is not mounted.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +47,9 @@ pub enum ScratchUnmountError {
     /// The permit is for another scratch.
     #[error("the permit names another scratch")]
     OtherScratch,
-    /// The mount stays.
-    #[error("cannot unmount the scratch")]
-    Unmount(#[source] io::Error),
-    /// The mount is gone, its encrypted device stays.
-    #[error("cannot remove the scratch's encrypted device")]
-    RemoveDevice(#[source] io::Error),
+    /// It stays, or a part of what lies below it.
+    #[error("cannot take down the scratch")]
+    Space(#[source] RemoveSpaceError),
 }
 
 /// Mounted scratch.
@@ -75,33 +72,6 @@ impl Scratch {
     pub(crate) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
-
-    /// Makes the two directories that an overlay writes to. They must not exist: two overlays over one pair
-    /// would see each other's files.
-    pub(crate) fn make_write_directories(&self, rollback: &mut Rollback) -> io::Result<WriteDirectories> {
-        // The upper directory's mode is that of the container's root.
-        let upper = self.make_directory("upper", Mode::from_raw_mode(0o755), rollback)?;
-        let work = self.make_directory("work", Mode::RWXU, rollback)?;
-        Ok(WriteDirectories { upper, work })
-    }
-
-    fn make_directory(&self, name: &'static str, mode: Mode, rollback: &mut Rollback) -> io::Result<OwnedFd> {
-        let root = self.root.try_clone()?;
-        rustix::fs::mkdirat(&root, name, mode)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(&root, name, flags, Mode::empty());
-        rollback.add(move || {
-            // A mount that failed half-way leaves the kernel's own directory in the work directory.
-            match rustix::fs::unlinkat(&root, format!("{name}/work"), AtFlags::REMOVEDIR) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
-            Ok(rustix::fs::unlinkat(&root, name, AtFlags::REMOVEDIR)?)
-        });
-        let directory = directory?;
-        rustix::fs::fchmod(&directory, mode)?;
-        Ok(directory)
-    }
 }
 
 /// Where an overlay writes, open.
@@ -109,6 +79,40 @@ impl Scratch {
 pub(crate) struct WriteDirectories {
     pub(crate) upper: OwnedFd,
     pub(crate) work: OwnedFd,
+}
+
+impl WriteDirectories {
+    /// Makes the two directories that an overlay writes to, in the root of a scratch. They must not exist: two overlays
+    /// over one pair would see each other's files.
+    pub(crate) fn make(scratch: &OwnedFd, rollback: &mut Rollback) -> io::Result<Self> {
+        // The upper directory's mode is that of the container's root.
+        let upper = make_directory(scratch, "upper", Mode::from_raw_mode(0o755), rollback)?;
+        let work = make_directory(scratch, "work", Mode::RWXU, rollback)?;
+        Ok(Self { upper, work })
+    }
+}
+
+fn make_directory(
+    root: &OwnedFd,
+    name: &'static str,
+    mode: Mode,
+    rollback: &mut Rollback,
+) -> io::Result<OwnedFd> {
+    let root = root.try_clone()?;
+    rustix::fs::mkdirat(&root, name, mode)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(&root, name, flags, Mode::empty());
+    rollback.add(move || {
+        // A mount that failed half-way leaves the kernel's own directory in the work directory.
+        match rustix::fs::unlinkat(&root, format!("{name}/work"), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(rustix::fs::unlinkat(&root, name, AtFlags::REMOVEDIR)?)
+    });
+    let directory = directory?;
+    rustix::fs::fchmod(&directory, mode)?;
+    Ok(directory)
 }
 
 /// Prepares and mounts the scratch that the permit names.
@@ -145,8 +149,7 @@ fn unmount(request: &ScratchUnmount, scratch: Scratch) -> Result<(), ScratchUnmo
     }
     // An open root keeps the mount busy.
     drop(scratch.root);
-    scratch.point.unmount().map_err(ScratchUnmountError::Unmount)?;
-    scratch.ground.remove().map_err(ScratchUnmountError::RemoveDevice)
+    scratch.ground.remove_below(scratch.point).map_err(ScratchUnmountError::Space)
 }
 
 #[cfg(test)]

@@ -138,6 +138,19 @@ impl Disk {
     }
 }
 
+/// A loop device that can be written to. One that was made read-only once stays so, whatever is attached to it later.
+pub(crate) fn writable_device(image: &File) -> File {
+    let mut read_only = Vec::new();
+    loop {
+        let device = loop_device::attach_writable(image, 4096).unwrap();
+        match device.write_all_at(&[0; 4096], 0) {
+            Ok(()) => return device,
+            Err(_) => read_only.push(device),
+        }
+        assert!(read_only.len() < 64, "every loop device is read-only");
+    }
+}
+
 /// How a host would name a loop device.
 pub(crate) fn source_of(device: &File) -> BlockSource {
     let number = rustix::fs::fstat(device).unwrap().st_rdev;

@@ -16,7 +16,7 @@ use rustix::mount::MountAttrFlags;
 
 use crate::mounts::{MountPoint, MountPointError, detached_copy};
 use crate::rollback::{Rollback, carry_out, take_down};
-use crate::scratch::{Ground, Scratch, Space, SpaceError};
+use crate::scratch::{Ground, RemoveSpaceError, Scratch, Space, SpaceError};
 use crate::sys::mount_attributes::{Changes, Extent, change_mount};
 
 /// Where volumes are mounted, strictly below.
@@ -51,12 +51,15 @@ pub enum UnmountVolumeError {
     /// The permit is for another volume.
     #[error("the permit names another volume")]
     OtherVolume,
+    /// It stays, or a part of what lies below it.
+    #[error("cannot take down the file system of the volume")]
+    Space(#[source] RemoveSpaceError),
     /// The mount stays.
     #[error("cannot unmount the volume")]
     Unmount(#[source] io::Error),
-    /// The mount is gone, what it lay on stays.
-    #[error("cannot take down what the volume lay on")]
-    Ground(#[source] io::Error),
+    /// The mount is gone, its directory stays.
+    #[error("cannot remove the volume's directory")]
+    Directory(#[source] io::Error),
 }
 
 /// A mounted volume.
@@ -136,14 +139,16 @@ fn unmount(request: &UnmountVolume, volume: Volume) -> Result<(), UnmountVolumeE
     if *volume.target() != request.target {
         return Err(UnmountVolumeError::OtherVolume);
     }
-    volume.point.unmount().map_err(UnmountVolumeError::Unmount)?;
     match volume.base {
-        Base::Own(ground) => ground.remove().map_err(UnmountVolumeError::Ground),
-        Base::Directory(parent, name) => match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            // What containers wrote goes with the scratch, by which its size is bounded.
-            Ok(()) | Err(Errno::NOTEMPTY) => Ok(()),
-            Err(error) => Err(UnmountVolumeError::Ground(error.into())),
-        },
+        Base::Own(ground) => ground.remove_below(volume.point).map_err(UnmountVolumeError::Space),
+        Base::Directory(parent, name) => {
+            volume.point.unmount().map_err(UnmountVolumeError::Unmount)?;
+            match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+                // What containers wrote goes with the scratch, by which its size is bounded.
+                Ok(()) | Err(Errno::NOTEMPTY) => Ok(()),
+                Err(error) => Err(UnmountVolumeError::Directory(error.into())),
+            }
+        }
     }
 }
 

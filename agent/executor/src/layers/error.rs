@@ -9,10 +9,14 @@ use policy_engine::RootHash;
 use super::CopyLayerError;
 use crate::devices::{MapDeviceError, OpenDeviceError};
 use crate::mounts::MountPointError;
+use crate::patience::SilentDiskError;
 
 /// Why a layer is not mounted. A [`RootHash`] in it is one that the policy approved.
 #[derive(Debug, thiserror::Error)]
 pub enum MountDeviceError {
+    /// The disk does not answer, or has not answered before.
+    #[error("the layer's disk cannot be waited for")]
+    Silent(#[from] SilentDiskError),
     /// The disk does not open.
     #[error("cannot open the layer's disk")]
     Open(#[source] OpenDeviceError),
@@ -104,6 +108,9 @@ pub enum MountDeviceError {
 /// Why a layer is not gone.
 #[derive(Debug, thiserror::Error)]
 pub enum UnmountDeviceError {
+    /// The disk does not answer: what is left of the layer is not known.
+    #[error("the layer's disk cannot be waited for")]
+    Silent(#[from] SilentDiskError),
     /// The permit is for another layer.
     #[error("the permit names another layer")]
     OtherLayer,

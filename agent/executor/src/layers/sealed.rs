@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use layer_format::compression::Compression;
@@ -14,7 +15,8 @@ use policy_engine::request::{LayerFilesystem, MountSealedLayer};
 use policy_engine::{Permit, RootHash};
 
 use super::verified_copy;
-use super::{Layer, MountDeviceError, Mounted, Right, mount_content};
+use super::{Layer, MountDeviceError, Right, attach, mount_content};
+use crate::mounts::MountPoint;
 use crate::rollback::{Rollback, carry_out};
 
 /// The largest file system of a layer, and the most bytes of its archive once decompressed.
@@ -97,24 +99,24 @@ pub fn mount_sealed_layer(
     permit: Permit<MountSealedLayer>,
     layer: &Arc<SealedLayer>,
 ) -> Result<Layer, MountDeviceError> {
-    let (grant, Mounted { root, point, verity }) =
-        carry_out(permit, |request, rollback| mount(request, layer, rollback))?;
+    let (grant, (root, point)) = carry_out(permit, |request, rollback| mount(request, layer, rollback))?;
     let right = Right::Sealed { grant, _content: Arc::clone(layer) };
-    Ok(Layer { right, root, point, verity })
+    Ok(Layer { right, root, point })
 }
 
 fn mount(
     request: &MountSealedLayer,
     layer: &SealedLayer,
     rollback: &mut Rollback,
-) -> Result<Mounted, MountDeviceError> {
+) -> Result<(OwnedFd, MountPoint), MountDeviceError> {
     // The policy judged a digest; what is mounted is memory. They meet here.
     if request.root_hash != layer.root_hash {
         return Err(MountDeviceError::OtherContent(request.root_hash));
     }
     let content = verified_copy::attach(&layer.content).map_err(MountDeviceError::Copy)?;
-    let (root, point) = mount_content(&content, LayerFilesystem::Ext4, &request.target, rollback)?;
-    Ok(Mounted { root, point, verity: None })
+    let root = mount_content(&content, LayerFilesystem::Ext4)?;
+    let point = attach(root.as_fd(), &request.target, rollback)?;
+    Ok((root, point))
 }
 
 /// What may still be read or written.

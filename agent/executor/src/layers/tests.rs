@@ -1,15 +1,19 @@
 mod hash_trees;
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use policy_engine::request::{HashOffset, HashTree};
 use policy_engine::{Engine, Refusal};
 
 use super::*;
-use crate::devices::OpenDeviceError;
+use crate::devices::{Access, OpenDeviceError};
 use crate::mounts::MountPointError;
-use crate::test_bench::{Disk, permissive_engine, target, unmount_device, with_private_mounts};
+use crate::sys::block_device::is_read_only;
+use crate::test_bench::{
+    Disk, permissive_engine, source_of, target, unmount_device, with_private_mounts, writable_device,
+};
 
 const MOUNTED: &str = "/run/mounts/scsi/m7";
 
@@ -150,5 +154,37 @@ fn a_layer_in_use_does_not_unmount_and_poisons() {
         assert!(matches!(error, UnmountDeviceError::Unmount(_)), "{error:?}");
         assert!(engine.is_poisoned());
         drop(open);
+    });
+}
+
+fn refuses_writes(source: &policy_engine::request::BlockSource) -> bool {
+    let device = BlockDevice::open_now(source, Access::ReadOnly).unwrap();
+    is_read_only(device.as_fd()).unwrap()
+}
+
+#[test]
+fn a_disk_is_as_it_was_found_when_its_last_layer_is_gone() {
+    with_private_mounts(|| {
+        let engine = permissive_engine();
+        let disk = Disk::with_files(&[("a", "content")]);
+        let image = tempfile::NamedTempFile::new_in("/tmp").unwrap();
+        image.as_file().set_len(disk.content().len() as u64).unwrap();
+        let device = writable_device(image.as_file());
+        device.write_all_at(&disk.content(), 0).unwrap();
+        let source = source_of(&device);
+        let request = |number| MountDevice { source: source.clone(), ..disk.request(number) };
+        let mount = |number| mount_device(engine.decide(request(number)).unwrap()).unwrap();
+        let layers = [mount(1), mount(2)];
+        refused(&engine, MountDevice { root_hash: [7; 32].into(), ..request(7) });
+        for layer in layers {
+            assert!(refuses_writes(&source));
+            unmount_device(&engine, layer);
+        }
+        assert!(!refuses_writes(&source));
+        refused(&engine, MountDevice { root_hash: [7; 32].into(), ..request(7) });
+        assert!(!refuses_writes(&source));
+        // What the host made read-only stays so.
+        unmount_device(&engine, disk.mount(&engine, 3));
+        assert!(refuses_writes(&disk.source()));
     });
 }

@@ -11,6 +11,7 @@ use super::filesystem::descriptor_path;
 use super::{Filesystem, MountPoint, MountPointError};
 use crate::boot::SecurityContext;
 use crate::layers::Layer;
+use crate::patience::{self, Patience, SilentDiskError};
 use crate::rollback::{Rollback, carry_out, take_down};
 use crate::scratch::{Scratch, WriteDirectories};
 
@@ -24,6 +25,9 @@ pub(crate) const CONTAINER_PLACES: [&str; 2] = ["/run/gcs/c", "/run/kata-contain
 /// Why a root file system is not mounted.
 #[derive(Debug, thiserror::Error)]
 pub enum MountOverlayError {
+    /// A disk of a layer or of the scratch does not answer, or has not answered before.
+    #[error("the disks of the root file system cannot be waited for")]
+    Silent(#[from] SilentDiskError),
     /// The layers given are not those that the policy allowed, in their order.
     #[error("the layers are not those of the permit")]
     OtherLayers,
@@ -36,6 +40,9 @@ pub enum MountOverlayError {
         /// How many there were.
         count: usize,
     },
+    /// No descriptor of a directory that it is made of.
+    #[error("cannot prepare the root file system")]
+    Prepare(#[source] io::Error),
     /// The directories for writes could not be made; a scratch serves one container only.
     #[error("cannot prepare the scratch for writes")]
     WriteDirectories(#[source] io::Error),
@@ -53,6 +60,9 @@ pub enum MountOverlayError {
 /// Why a root file system is not gone.
 #[derive(Debug, thiserror::Error)]
 pub enum UnmountOverlayError {
+    /// A disk does not answer: what is left of the root file system is not known.
+    #[error("the disks of the root file system cannot be waited for")]
+    Silent(#[from] SilentDiskError),
     /// The permit is for another overlay.
     #[error("the permit names another root file system")]
     OtherOverlay,
@@ -118,9 +128,13 @@ fn unmount(request: &UnmountOverlay, overlay: Overlay) -> Result<(), UnmountOver
     if overlay.target() != &request.target {
         return Err(UnmountOverlayError::OtherOverlay);
     }
+    let Overlay { grant, root, point } = overlay;
     // An open root keeps the mount busy.
-    drop(overlay.root);
-    overlay.point.unmount().map_err(UnmountOverlayError::Unmount)
+    drop(root);
+    // What containers wrote goes to the scratch's disk now.
+    patience::take_down(grant.request().target.as_str(), Patience::WHOLE_DISK, move || {
+        point.unmount().map_err(UnmountOverlayError::Unmount)
+    })
 }
 
 fn mount(
@@ -140,14 +154,22 @@ fn mount(
     if layers.is_empty() || layers.len() > LAYERS_MAX {
         return Err(MountOverlayError::LayerCount { count: layers.len() });
     }
-    let writes = scratch.map(|scratch| scratch.make_write_directories(rollback)).transpose();
-    let writes = writes.map_err(MountOverlayError::WriteDirectories)?;
     let directory = MountPoint::create(&request.target, &CONTAINER_PLACES, rollback)
         .map_err(MountOverlayError::MountPoint)?;
     let lower = context.map(SecurityContext::root).into_iter().chain(layers.iter().map(|layer| layer.root()));
     // The kernel does not stack a single directory; the empty mount point as the lowest one adds nothing.
     let lower = lower.chain([directory.as_fd()]);
-    let root = stack(lower, writes.as_ref()).map_err(MountOverlayError::Filesystem)?;
+    let lower: io::Result<Vec<OwnedFd>> = lower.map(|directory| directory.try_clone_to_owned()).collect();
+    let scratch = scratch.map(|scratch| scratch.root().try_clone_to_owned()).transpose();
+    let (lower, scratch) =
+        lower.and_then(|lower| Ok((lower, scratch?))).map_err(MountOverlayError::Prepare)?;
+    // The kernel looks into each of the directories.
+    let target = request.target.as_str();
+    let root = patience::make(target, Patience::FEW_BLOCKS, rollback, move |rollback| {
+        let writes = scratch.map(|scratch| WriteDirectories::make(&scratch, rollback)).transpose();
+        let writes = writes.map_err(MountOverlayError::WriteDirectories)?;
+        stack(lower.iter().map(OwnedFd::as_fd), writes.as_ref()).map_err(MountOverlayError::Filesystem)
+    })?;
     let point = directory.attach(root.as_fd(), rollback).map_err(MountOverlayError::Attach)?;
     Ok((root, point))
 }

@@ -8,6 +8,8 @@ use policy_engine::authority::{Attempt, Claimed};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
 use crate::mounts::Overlay;
+use crate::patience::{self, Patience, SilentDiskError};
+use crate::rollback::Rollback;
 
 pub use database::{ResolveUserError, ResolvedUser, Users};
 
@@ -17,6 +19,12 @@ const FILE_SIZE_MAX: u64 = 1 << 20;
 /// Why the names are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadUsersError {
+    /// The root could not be held open.
+    #[error("cannot open the root of the container")]
+    Root(#[source] io::Error),
+    /// A disk of the root does not answer, or has not answered before.
+    #[error("the disks of the container's root cannot be waited for")]
+    Silent(#[from] SilentDiskError),
     /// The file exists and does not open.
     #[error("cannot open {path} of the container")]
     Open {
@@ -54,9 +62,14 @@ pub enum ReadUsersError {
 /// # Errors
 /// [`ReadUsersError`]
 pub fn read_users(_: &Attempt, rootfs: &Overlay) -> Result<Claimed<Users>, ReadUsersError> {
-    let passwd = read(&rootfs.root(), "etc/passwd")?;
-    let group = read(&rootfs.root(), "etc/group")?;
-    Ok(Claimed::new(Users::parse(&passwd, &group)))
+    let root = rootfs.root().try_clone_to_owned().map_err(ReadUsersError::Root)?;
+    let target = rootfs.target().as_str();
+    // Nothing is made, and nothing has to be undone.
+    patience::make(target, Patience::FEW_BLOCKS, &mut Rollback::default(), move |_| {
+        let passwd = read(&root, "etc/passwd")?;
+        let group = read(&root, "etc/group")?;
+        Ok(Claimed::new(Users::parse(&passwd, &group)))
+    })
 }
 
 /// Reads a file below `root`. Links are followed as the container would see them and never out of it.

@@ -3,18 +3,22 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use policy_engine::request::ScratchBacking;
+use policy_engine::request::{BlockSource, ScratchBacking};
 use rustix::mount::MountAttrFlags;
 
 use super::encrypted_disk::{EncryptDiskError, EncryptedDisk};
 use super::plain_disk::{PlainDisk, PlainDiskError};
 use crate::devices::BlockDevice;
-use crate::mounts::Filesystem;
+use crate::mounts::{Filesystem, MountPoint};
+use crate::patience::{self, Patience, SilentDiskError};
 use crate::rollback::Rollback;
 
 /// Why there is no space to write to.
 #[derive(Debug, thiserror::Error)]
 pub enum SpaceError {
+    /// The disk does not answer, or has not answered before.
+    #[error("the disk cannot be waited for")]
+    Silent(#[from] SilentDiskError),
     /// The encrypted disk could not be prepared. There is nothing to fall back to.
     #[error("cannot prepare the encrypted disk")]
     EncryptedDisk(#[source] EncryptDiskError),
@@ -43,23 +47,46 @@ pub(crate) enum Ground {
     /// Guest memory.
     Memory,
     /// A disk under encryption.
-    EncryptedDisk(EncryptedDisk),
+    EncryptedDisk(BlockSource, EncryptedDisk),
     /// A disk as it is.
-    PlainDisk(PlainDisk),
+    PlainDisk(BlockSource, PlainDisk),
 }
 
 impl Ground {
-    /// Takes it down after its file system.
-    pub(crate) fn remove(self) -> io::Result<()> {
+    /// Unmounts the file system on it and takes it down, for which a disk has to write what it was given.
+    pub(crate) fn remove_below(self, point: MountPoint) -> Result<(), RemoveSpaceError> {
+        let unmount = move || point.unmount().map_err(RemoveSpaceError::Unmount);
         match self {
-            Self::Memory => Ok(()),
-            Self::EncryptedDisk(disk) => disk.remove(),
-            Self::PlainDisk(disk) => {
-                disk.discard();
-                Ok(())
+            Self::Memory => unmount(),
+            Self::EncryptedDisk(source, disk) => {
+                patience::take_down(&source.to_string(), Patience::WHOLE_DISK, move || {
+                    unmount()?;
+                    disk.remove().map_err(RemoveSpaceError::Devices)
+                })
+            }
+            Self::PlainDisk(source, disk) => {
+                patience::take_down(&source.to_string(), Patience::WHOLE_DISK, move || {
+                    unmount()?;
+                    disk.discard();
+                    Ok(())
+                })
             }
         }
     }
+}
+
+/// Why a space is not gone.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveSpaceError {
+    /// The disk does not answer: what is left is not known.
+    #[error("the disk cannot be waited for")]
+    Silent(#[from] SilentDiskError),
+    /// The file system stays mounted.
+    #[error("cannot unmount the file system")]
+    Unmount(#[source] io::Error),
+    /// The file system is gone, the encrypted device below it stays.
+    #[error("cannot remove the encrypted device")]
+    Devices(#[source] io::Error),
 }
 
 /// An empty file system that nothing is mounted on.
@@ -81,18 +108,28 @@ impl Space {
                 let root = tmpfs(*size_bytes)?.mount(attributes).map_err(SpaceError::Filesystem)?;
                 Ok(Self { root, ground: Ground::Memory })
             }
-            ScratchBacking::EncryptedDisk { source } => {
-                let disk = EncryptedDisk::create(source, rollback).map_err(SpaceError::EncryptedDisk)?;
+            ScratchBacking::EncryptedDisk { source } => on_disk(source, rollback, move |source, rollback| {
+                let disk = EncryptedDisk::create(&source, rollback).map_err(SpaceError::EncryptedDisk)?;
                 let root = mount(disk.content(), attributes)?;
-                Ok(Self { root, ground: Ground::EncryptedDisk(disk) })
-            }
-            ScratchBacking::PlainDisk { source } => {
-                let disk = PlainDisk::create(source).map_err(SpaceError::PlainDisk)?;
+                Ok(Self { root, ground: Ground::EncryptedDisk(source, disk) })
+            }),
+            ScratchBacking::PlainDisk { source } => on_disk(source, rollback, move |source, _| {
+                let disk = PlainDisk::create(&source).map_err(SpaceError::PlainDisk)?;
                 let root = mount(disk.content(), attributes)?;
-                Ok(Self { root, ground: Ground::PlainDisk(disk) })
-            }
+                Ok(Self { root, ground: Ground::PlainDisk(source, disk) })
+            }),
         }
     }
+}
+
+fn on_disk(
+    source: &BlockSource,
+    rollback: &mut Rollback,
+    work: impl FnOnce(BlockSource, &mut Rollback) -> Result<Space, SpaceError> + Send + 'static,
+) -> Result<Space, SpaceError> {
+    let named = source.clone();
+    let work = move |rollback: &mut Rollback| work(named, rollback);
+    patience::make(&source.to_string(), Patience::WHOLE_DISK, rollback, work)
 }
 
 /// Mounts the file system that was made on the device a moment ago.

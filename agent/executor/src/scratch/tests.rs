@@ -1,12 +1,14 @@
 use std::fs;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use policy_engine::request::{BlockSource, ScratchBacking};
 
 use super::*;
 use crate::devices::BlockDevice;
-use crate::test_bench::{Disk, memory_scratch, path, permissive_engine, with_private_mounts};
+use crate::test_bench::{
+    Disk, memory_scratch, path, permissive_engine, source_of, with_private_mounts, writable_device,
+};
 
 const SCRATCH: &str = "/run/gcs/c/c1/scratch";
 
@@ -85,19 +87,6 @@ fn the_kernel_mounts_what_was_formatted() {
     });
 }
 
-/// A loop device that can be written to. One that was made read-only once stays so, whatever is attached to it later.
-fn writable_device(image: &fs::File) -> fs::File {
-    let mut read_only = Vec::new();
-    loop {
-        let device = crate::sys::loop_device::attach_writable(image, 4096).unwrap();
-        match device.write_all_at(&[0; 4096], 0) {
-            Ok(()) => return device,
-            Err(_) => read_only.push(device),
-        }
-        assert!(read_only.len() < 64, "every loop device is read-only");
-    }
-}
-
 #[test]
 fn a_plain_disk_is_formatted_anew_and_not_one_that_is_in_use() {
     with_private_mounts(|| {
@@ -105,8 +94,7 @@ fn a_plain_disk_is_formatted_anew_and_not_one_that_is_in_use() {
         let image = tempfile::NamedTempFile::new_in("/tmp").unwrap();
         image.as_file().set_len(64 << 20).unwrap();
         let device = writable_device(image.as_file());
-        let number = rustix::fs::fstat(&device).unwrap().st_rdev;
-        let source = BlockSource::Node(format!("loop{}", rustix::fs::minor(number)));
+        let source = source_of(&device);
         let request = |target: &str| ScratchMount {
             target: path(target),
             backing: ScratchBacking::PlainDisk { source: source.clone() },

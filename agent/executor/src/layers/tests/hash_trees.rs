@@ -157,7 +157,7 @@ fn a_file_system_ends_within_its_proven_data() {
 fn a_disk_is_still_the_one_that_was_opened() {
     with_private_mounts(|| {
         let (first, second) = (Disk::with_files(&[("a", "")]), Disk::with_files(&[("b", "")]));
-        let origin = Origin::open(&first.request(7)).unwrap();
+        let origin = Origin::open(&first.request(7), &mut Rollback::default()).unwrap();
         assert!(origin.confirm(&first.request(7)).is_ok());
         assert!(matches!(origin.confirm(&second.request(7)), Err(MountDeviceError::Exchanged)));
         let gone = MountDevice { source: "/dev/nosuchdisk".parse().unwrap(), ..first.request(7) };
