@@ -7,6 +7,7 @@ mod calls;
 mod connect;
 mod image;
 mod limits;
+mod multi_layer;
 mod process;
 mod pull;
 mod run;

@@ -72,9 +72,9 @@ pub struct VmConfig {
     pub host_data: [u8; 32],
     /// The disks that are there at boot, in the order of their places.
     pub disks: Vec<Disk>,
-    /// Disks on a SCSI bus, as logical units of its target 0, in this order: `0:0`, `0:1`, ...
+    /// Disks on a SCSI bus, as logical units of its target 0, in this order: `0:0`, `0:1`, ... Without any there is no bus.
     pub scsi_disks: Vec<Disk>,
-    /// Persistent memory modules: `/dev/pmem0`, `/dev/pmem1`, ...
+    /// Persistent memory: `/dev/pmem0`, `/dev/pmem1`, ...
     pub persistent_memory: Vec<PersistentMemory>,
     /// Free places for disks that are added later.
     pub spare_places: u8,

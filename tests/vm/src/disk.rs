@@ -42,12 +42,24 @@ impl Disk {
     }
 }
 
-/// A raw file that becomes a persistent memory module, to which the guest may write as far as the hypervisor cares.
+/// What persistent memory is to the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryBus {
+    /// A module that the firmware's tables describe.
+    Nvdimm,
+    /// A virtio device.
+    Virtio,
+}
+
+/// A raw file that becomes persistent memory, to which the guest may write as far as the hypervisor cares.
 #[derive(Debug, Clone)]
 pub struct PersistentMemory {
+    /// What it is to the guest.
+    pub bus: MemoryBus,
     /// The file.
     pub file: PathBuf,
-    /// Its size in MiB, an even number: Linux takes it in pieces of 2 MiB.
+    /// Its size in MiB: of a module an even number, for Linux takes it in pieces of 2 MiB, and of a virtio device a
+    /// multiple of 128, in which Linux maps memory that is none of its own.
     pub size_mib: u32,
 }
 

@@ -24,7 +24,7 @@ mod vsock;
 pub use self::igvm::{GdbError, LaunchError};
 pub use accelerator::{Accelerator, Emulation};
 pub use config::{BootFiles, IgvmLaunch, Refusal, VmConfig};
-pub use disk::{Access, Disk, GuestDisk, PersistentMemory};
+pub use disk::{Access, Disk, GuestDisk, MemoryBus, PersistentMemory};
 pub use error::{AttachError, StartError};
 pub use host::{Host, HostError};
 pub use host_tool::{CallError, HostTool, PERMISSIVE_POLICY, cce};

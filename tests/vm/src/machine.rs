@@ -348,6 +348,32 @@ impl VirtualMachine {
         Ok(())
     }
 
+    /// Adds a disk to the SCSI bus of a machine that has one, as this logical unit of target 0, while the guest runs.
+    ///
+    /// # Errors
+    /// The machine has no SCSI bus, the unit is taken, or QEMU refuses.
+    pub fn attach_scsi_disk(&mut self, unit: u16, disk: &Disk) -> Result<(), AttachError> {
+        let node = qemu::unit_node(unit);
+        self.qmp.execute("blockdev-add", qemu::blockdev(&node, disk))?;
+        if let Err(refused) = self.qmp.execute("device_add", qemu::scsi_disk(unit)) {
+            self.qmp.execute("blockdev-del", json!({ "node-name": node }))?;
+            return Err(refused.into());
+        }
+        Ok(())
+    }
+
+    /// Takes a disk off the SCSI bus while the guest runs.
+    ///
+    /// # Errors
+    /// There is no such disk, or QEMU refuses.
+    pub fn detach_scsi_disk(&mut self, unit: u16) -> Result<(), AttachError> {
+        let node = qemu::unit_node(unit);
+        self.qmp.execute("device_del", json!({ "id": node }))?;
+        self.qmp.wait_for_removal(&node)?;
+        self.qmp.execute("blockdev-del", json!({ "node-name": node }))?;
+        Ok(())
+    }
+
     /// Lets no more reads of a disk come to an end: what the guest asks of it waits for hours.
     ///
     /// # Errors

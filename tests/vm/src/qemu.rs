@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Accelerator, Disk, GuestDisk, PersistentMemory, VmConfig,
-    disk::{Access, MAX_DISKS},
+    disk::{Access, MAX_DISKS, MemoryBus},
     error::StartError,
     vsock::VsockSockets,
 };
@@ -111,11 +111,12 @@ pub(crate) fn arguments(
 }
 
 fn machine(config: &VmConfig) -> String {
-    let modules = if config.persistent_memory.is_empty() { "" } else { ",nvdimm=on" };
+    let has_modules = config.persistent_memory.iter().any(|memory| memory.bus == MemoryBus::Nvdimm);
+    let modules = if has_modules { ",nvdimm=on" } else { "" };
     format!("q35,memory-backend=memory{modules}")
 }
 
-/// Memory, and room for modules behind it.
+/// Memory, and room for persistent memory behind it.
 fn memory_size(config: &VmConfig) -> String {
     let memory = config.memory_mib;
     if config.persistent_memory.is_empty() {
@@ -133,24 +134,44 @@ fn scsi_disks(disks: &[Disk]) -> Vec<String> {
     }
     let mut arguments =
         vec!["-device".to_owned(), format!("virtio-scsi-pci,id=scsi,bus=pcie.0,addr={SCSI_SLOT}")];
-    for (unit, disk) in disks.iter().enumerate() {
-        let node = format!("unit{unit}");
-        arguments.extend(["-blockdev".to_owned(), blockdev(&node, disk).to_string()]);
-        let device = format!("scsi-hd,bus=scsi.0,channel=0,scsi-id=0,lun={unit},drive={node}");
-        arguments.extend(["-device".to_owned(), device]);
+    for (disk, unit) in disks.iter().zip(0..) {
+        arguments.extend(["-blockdev".to_owned(), blockdev(&unit_node(unit), disk).to_string()]);
+        arguments.extend(["-device".to_owned(), scsi_disk(unit).to_string()]);
     }
     arguments
 }
 
-/// Modules over files. The back-end of the vsock device needs all memory to be shared.
+/// A disk on the SCSI bus, for QEMU's command line and its control socket alike.
+pub(crate) fn scsi_disk(unit: u16) -> Value {
+    json!({
+        "driver": "scsi-hd",
+        "id": unit_node(unit),
+        "bus": "scsi.0",
+        "channel": 0,
+        "scsi-id": 0,
+        "lun": unit,
+        "drive": unit_node(unit),
+    })
+}
+
+/// The name of a logical unit and of its file.
+pub(crate) fn unit_node(unit: u16) -> String {
+    format!("unit{unit}")
+}
+
+/// Memory over files. The back-end of the vsock device needs all memory to be shared.
 fn persistent_memory(modules: &[PersistentMemory]) -> Vec<String> {
     let module = |(number, module): (usize, &PersistentMemory)| {
-        let PersistentMemory { file, size_mib } = module;
+        let PersistentMemory { bus, file, size_mib } = module;
         let backend = format!(
             "memory-backend-file,id=module{number},mem-path={},size={size_mib}M,share=on",
             file.display()
         );
-        ["-object".to_owned(), backend, "-device".to_owned(), format!("nvdimm,memdev=module{number}")]
+        let driver = match bus {
+            MemoryBus::Nvdimm => "nvdimm",
+            MemoryBus::Virtio => "virtio-pmem-pci,bus=pcie.0",
+        };
+        ["-object".to_owned(), backend, "-device".to_owned(), format!("{driver},memdev=module{number}")]
     };
     modules.iter().enumerate().flat_map(module).collect()
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use proto::kata::agent::Storage;
 
-use super::pull;
+use super::{multi_layer, pull};
 
 /// Layers and scratch of a container.
 #[derive(Debug, Args)]
@@ -37,6 +37,10 @@ pub(super) struct RootArgs {
     /// Number of the first layer's mount point; a second container's layers need other ones.
     #[arg(long, default_value_t = 0)]
     layer_first_number: u32,
+    /// Describe the root in Kata's multi-layer form, in which the guest chooses the layers' mount points. A scratch is a
+    /// disk then; without one, containers write to memory.
+    #[arg(long, conflicts_with_all = ["pull", "layer_first_number"])]
+    multi_layer: bool,
     /// Where the container may write: `tmpfs`, or a block device that the guest encrypts.
     #[arg(long, value_name = "tmpfs|DEVICE")]
     scratch: Option<String>,
@@ -87,7 +91,8 @@ impl RootArgs {
     /// Layers base first, then scratch, then the overlay of them; or scratch, then an image.
     ///
     /// # Errors
-    /// When there are not as many devices as root hashes, or offsets or partitions of some layers alone.
+    /// When there are not as many devices as root hashes, or offsets or partitions of some layers alone; or a multi-layer
+    /// root is to write to memory of a size.
     pub(super) fn storages(&self, container_id: &str, sandbox_id: &str) -> anyhow::Result<Vec<Storage>> {
         if let Some(image) = &self.pull {
             let scratch = self.scratch_storage(container_id, sandbox_id);
@@ -101,6 +106,14 @@ impl RootArgs {
                 && for_each(self.layer_partition.len()),
             "each layer needs a device and a root hash; hash offsets and partitions are given for all or for none"
         );
+        if self.multi_layer {
+            anyhow::ensure!(
+                self.scratch.as_deref() != Some("tmpfs"),
+                "a multi-layer root has a disk as scratch"
+            );
+            let scratch = self.scratch_storage(container_id, sandbox_id);
+            return Ok(multi_layer::parts(self.layers(), scratch, &root_path(container_id)));
+        }
         let mut storages = self.layers();
         // The kernel wants the topmost layer first.
         let lower: Vec<&str> = storages.iter().rev().map(|layer| layer.mount_point.as_str()).collect();
@@ -199,6 +212,7 @@ mod tests {
             pull: None,
             layer_fstype: LayerFileSystem::Ext4,
             layer_first_number: 4,
+            multi_layer: false,
             scratch: None,
             scratch_plain: false,
             scratch_size_mib: 1,
@@ -277,6 +291,8 @@ mod tests {
         assert!(
             RootArgs { layer_root_hash: vec!["aa".to_owned()], ..two_layers() }.storages("c", "s").is_err()
         );
+        let in_memory = RootArgs { scratch: Some("tmpfs".to_owned()), multi_layer: true, ..two_layers() };
+        assert!(in_memory.storages("c", "s").is_err());
         assert!(RootArgs { layer_partition: vec![1], ..two_layers() }.storages("c", "s").is_err());
         assert!(RootArgs { layer_hash_offset: vec![1], ..two_layers() }.storages("c", "s").is_err());
     }

@@ -87,13 +87,29 @@ fn a_disk_that_never_answers_holds_up_its_readers_alone() {
     assert_eq!(reading.end().unwrap().stdout, honest.stdout);
     guest.remove(&reader).unwrap();
 
-    // A mount waits for its disk too, and the changes behind it; what changes nothing is served.
+    // A mount waits for a disk that is late, and the changes behind it wait too; what changes nothing is served.
+    let layers = [(base, &busybox), (other, &second)];
     guest.machine.freeze_disk(other).unwrap();
-    let mut mounting = guest.begin_run(0, &[(base, &busybox), (other, &second)], "busybox wc -c tree/large");
+    let mut mounting = guest.begin_run(0, &layers, "busybox wc -c tree/large");
     thread::sleep(A_WHILE);
     assert!(!mounting.is_over(), "nothing was mounted: {:?}", mounting.end());
     guest.assert_healthy();
     guest.machine.thaw_disk(other).unwrap();
     assert_eq!(mounting.end().unwrap().stdout, ran.stdout);
+
+    // It does not wait for ever. The changes behind it are done then, but nothing more is asked of that disk.
+    guest.machine.freeze_disk(other).unwrap();
+    let mounting = guest.begin_run(0, &layers, "busybox true");
+    let behind = guest.begin_run(2, &[(base, &busybox)], "echo here");
+    let refused = mounting.end().unwrap_err();
+    assert!(refused.message.contains("does not answer"), "{refused:?}");
+    assert_eq!(behind.end().unwrap().stdout, "here\n");
+    let refused = guest.run(0, &layers, "busybox true").unwrap_err();
+    assert!(refused.message.contains("has not answered"), "{refused:?}");
+
+    // When it answers, what was begun is undone, and it may come again.
+    guest.machine.thaw_disk(other).unwrap();
+    thread::sleep(A_WHILE);
+    assert_eq!(guest.run(0, &layers, "busybox wc -c tree/large").unwrap().stdout, ran.stdout);
     guest.assert_healthy();
 }

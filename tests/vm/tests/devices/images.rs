@@ -36,17 +36,47 @@ fn root(folder: &Path) -> PathBuf {
 
 /// ext4, by `cce layer build`.
 pub(crate) fn ext4(host: &Host, folder: &Path) -> Image {
-    let (archive, file) = (folder.join("layer.tar"), folder.join("ext4.img"));
+    build(host, &folder.join("ext4.img"), "ext4", |tar| tar.append_dir_all(".", root(folder)))
+}
+
+/// The same root file system as erofs, by `cce layer build`.
+pub(crate) fn own_erofs(host: &Host, folder: &Path) -> Image {
+    build(host, &folder.join("own-erofs.img"), "erofs", |tar| tar.append_dir_all(".", root(folder)))
+}
+
+/// erofs, by `cce layer build`, of a layer to stand above that root: it names itself, and removes `/tmp`.
+pub(crate) fn own_erofs_above(host: &Host, folder: &Path) -> Image {
+    build(host, &folder.join("above.img"), "erofs", |tar| {
+        for (path, content) in [("etc/name", "a layer above"), (".wh.tmp", "")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, path, content.as_bytes())?;
+        }
+        Ok(())
+    })
+}
+
+fn build(
+    host: &Host,
+    file: &Path,
+    format: &str,
+    fill: impl FnOnce(&mut tar::Builder<fs::File>) -> std::io::Result<()>,
+) -> Image {
+    let archive = file.with_extension("tar");
     let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
-    tar.append_dir_all(".", root(folder)).unwrap();
+    fill(&mut tar).unwrap();
     tar.finish().unwrap();
     let mut command = Command::new(host.cce());
-    command.args(["--json", "layer", "build"]).arg(&archive).arg("--output").arg(&file);
-    let built: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    command.args(["--json", "layer", "build", "--format", format]).arg(&archive).arg("--output").arg(file);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let built: Value = serde_json::from_slice(&output.stdout).unwrap();
     Image {
         data_bytes: built["hash_offset_bytes"].as_u64().unwrap(),
         root_hash: built["root_hash"].as_str().unwrap().to_owned(),
-        file,
+        file: file.to_owned(),
     }
 }
 

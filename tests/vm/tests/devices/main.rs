@@ -10,14 +10,16 @@
 )]
 
 mod images;
+mod plugged;
 
 use std::cell::Cell;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use images::{BLOCK_BYTES, Image};
 use serde_json::Value;
 use tempfile::TempDir;
-use vm::{BootFiles, Disk, Host, HostTool, Initdata, PersistentMemory, VirtualMachine, VmConfig};
+use vm::{BootFiles, Disk, Host, HostTool, Initdata, MemoryBus, PersistentMemory, VirtualMachine, VmConfig};
 
 /// Allows every layer but one, so that what stops the others is the guest.
 const POLICY: &str = r#"package policy
@@ -30,6 +32,8 @@ framework_version := "0.2.3"
 default mount_device := {"allowed": false}
 mount_device := {"allowed": true} if not startswith(input.deviceHash, "deadbeef")
 unmount_device := {"allowed": true}
+scratch_mount := {"allowed": true}
+scratch_unmount := {"allowed": true}
 mount_overlay := {"allowed": true}
 unmount_overlay := {"allowed": true}
 shutdown_container := {"allowed": true}
@@ -65,12 +69,15 @@ impl Guest {
         self.tool.call(args).unwrap()
     }
 
-    /// Runs `script` in a container on one layer, which the arguments describe.
+    /// Runs `script` in a container whose layers and scratch the arguments describe.
     fn run(&self, layer: &[&str], script: &str) -> Value {
         let run = self.runs.get();
         self.runs.set(run + 1);
         let (id, number) = (format!("{run:064x}"), run.to_string());
-        let mut args = vec!["run", "--id", &id, "--layer-first-number", &number];
+        let mut args = vec!["run", "--id", &id];
+        if !layer.contains(&"--multi-layer") {
+            args.extend(["--layer-first-number", &number]);
+        }
         if run > 0 {
             args.push("--no-sandbox");
         }
@@ -99,6 +106,15 @@ impl Guest {
     }
 }
 
+/// A file for persistent memory with this layer at its start.
+fn memory_of(image: &Image, folder: &Path) -> PathBuf {
+    let file = folder.join("memory.img");
+    fs::copy(&image.file, &file).unwrap();
+    let bytes = u64::from(MODULE_MIB) << 20;
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(bytes).unwrap();
+    file
+}
+
 /// The arguments of a layer on `device`.
 fn layer<'a>(device: &'a str, image: &'a Image, filesystem: &'a str) -> Vec<&'a str> {
     vec!["--layer-device", device, "--layer-root-hash", &image.root_hash, "--layer-fstype", filesystem]
@@ -115,16 +131,18 @@ fn layers_come_from_every_kind_of_disk() {
     let ext4 = images::ext4(&host, folder.path());
     let erofs = images::erofs(folder.path());
     let squashfs = images::bare_squashfs(folder.path(), SALT);
-    let (table, module) = (folder.path().join("gpt.img"), folder.path().join("module.img"));
+    let table = folder.path().join("gpt.img");
     images::partitioned(&table, &[&ext4.file, &squashfs.file]);
-    fs::copy(&ext4.file, &module).unwrap();
-    let module_bytes = u64::from(MODULE_MIB) << 20;
-    fs::OpenOptions::new().write(true).open(&module).unwrap().set_len(module_bytes).unwrap();
+    let module = memory_of(&ext4, folder.path());
 
     let guest = Guest::start(&host, "devices-kinds", |config| VmConfig {
         disks: vec![Disk::read_write(&table)],
         scsi_disks: vec![Disk::read_only(&erofs.file), Disk::read_write(&table)],
-        persistent_memory: vec![PersistentMemory { file: module, size_mib: MODULE_MIB }],
+        persistent_memory: vec![PersistentMemory {
+            bus: MemoryBus::Nvdimm,
+            file: module,
+            size_mib: MODULE_MIB,
+        }],
         ..config
     });
     let pci_path = guest.machine.disks()[0].pci_path();
