@@ -5,9 +5,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
+use serde::Deserialize;
 
 /// A text that no log shows.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -15,6 +16,14 @@ impl Secret {
     #[must_use]
     pub const fn new(text: String) -> Self {
         Self(text)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
     }
 }
 
@@ -47,9 +56,9 @@ impl Credentials {
         let text = match self {
             Self::Anonymous => return None,
             Self::Basic { username, password } => {
-                format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.0)))
+                format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.text())))
             }
-            Self::Bearer(token) => format!("Bearer {}", token.0),
+            Self::Bearer(token) => format!("Bearer {}", token.text()),
         };
         let mut value = HeaderValue::try_from(text).ok()?;
         value.set_sensitive(true);

@@ -12,11 +12,11 @@ const MAX_NAME_BYTES: usize = 255;
 /// The most bytes of a tag.
 const MAX_TAG_BYTES: usize = 128;
 /// The registry of names that have none.
-const DOCKER_HUB: &str = "docker.io";
+pub(crate) const DOCKER_HUB: &str = "docker.io";
 /// An older name of it.
-const DOCKER_HUB_INDEX: &str = "index.docker.io";
+pub(crate) const DOCKER_HUB_INDEX: &str = "index.docker.io";
 /// Where its images are.
-const DOCKER_HUB_API: &str = "registry-1.docker.io";
+pub(crate) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// Where the images of Docker Hub are that belong to nobody.
 const DOCKER_HUB_LIBRARY: &str = "library/";
 

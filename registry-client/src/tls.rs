@@ -11,13 +11,15 @@ use tokio_rustls::TlsConnector;
 use crate::connect::Stream;
 
 /// Who certifies registries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TrustAnchors {
     /// The authorities that Mozilla's browser trusts, as they were when this program was built.
     #[default]
     Mozilla,
     /// These certificates, PEM, and no others.
     Pem(Vec<u8>),
+    /// Those that Mozilla's browser trusts, and the certificates in each of these texts, PEM.
+    MozillaAnd(Vec<Vec<u8>>),
 }
 
 /// Why there is no client with this configuration.
@@ -32,7 +34,7 @@ pub enum ConfigError {
     /// A certificate is none.
     #[error("the certificate of an authority is malformed")]
     Certificate(#[source] rustls::Error),
-    /// There are no certificates: nothing would be trusted.
+    /// A text has no certificate.
     #[error("there are no certificates of authorities")]
     NoCertificate,
     /// The cryptography and the protocol do not fit.
@@ -54,16 +56,16 @@ impl Tls {
     pub(crate) fn new(trust_anchors: &TrustAnchors) -> Result<Self, ConfigError> {
         check_processor()?;
         let mut roots = RootCertStore::empty();
-        match trust_anchors {
-            TrustAnchors::Mozilla => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            TrustAnchors::Pem(text) => {
-                for certificate in CertificateDer::pem_slice_iter(text) {
-                    roots.add(certificate.map_err(ConfigError::Pem)?).map_err(ConfigError::Certificate)?;
-                }
-            }
+        let texts = match trust_anchors {
+            TrustAnchors::Mozilla => &[][..],
+            TrustAnchors::Pem(text) => std::slice::from_ref(text),
+            TrustAnchors::MozillaAnd(texts) => texts,
+        };
+        for text in texts {
+            add_certificates(&mut roots, text)?;
         }
-        if roots.is_empty() {
-            return Err(ConfigError::NoCertificate);
+        if !matches!(trust_anchors, TrustAnchors::Pem(_)) {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
         let config = ClientConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
             .with_safe_default_protocol_versions()
@@ -78,6 +80,14 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         Ok(Box::new(self.0.connect(name, stream).await?))
     }
+}
+
+fn add_certificates(roots: &mut RootCertStore, text: &[u8]) -> Result<(), ConfigError> {
+    let before = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(text) {
+        roots.add(certificate.map_err(ConfigError::Pem)?).map_err(ConfigError::Certificate)?;
+    }
+    if roots.len() == before { Err(ConfigError::NoCertificate) } else { Ok(()) }
 }
 
 /// Looks for what graviola needs: where it is missing, graviola panics.
@@ -107,6 +117,8 @@ mod tests {
     fn trust_has_to_be_given() {
         assert!(Tls::new(&TrustAnchors::Mozilla).is_ok());
         assert!(matches!(Tls::new(&TrustAnchors::Pem(Vec::new())), Err(ConfigError::NoCertificate)));
+        let of_nobody = TrustAnchors::MozillaAnd(vec![b"certificate".to_vec()]);
+        assert!(matches!(Tls::new(&of_nobody), Err(ConfigError::NoCertificate)));
         let broken = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_vec();
         assert!(matches!(Tls::new(&TrustAnchors::Pem(broken)), Err(ConfigError::Certificate(_))));
         let cut = b"-----BEGIN CERTIFICATE-----\nMAA=\n".to_vec();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use proto::kata::address::{ParseAddressError, ServerAddress, VSOCK_CID_ANY};
+use registry_client::TrustAnchors;
 
 use crate::pull::PullConfig;
 
@@ -138,7 +139,7 @@ impl Config {
             policy: PolicySource::Initdata,
             reports: reports(psp)?,
             workload_api: SocketAddr::from(WORKLOAD_API),
-            pull: pull_proxy.map(PullConfig::through).transpose().map_err(ConfigError::PullProxy)?,
+            pull: pull_proxy.map(pull_through).transpose()?,
         })
     }
 }
@@ -150,12 +151,17 @@ impl File {
             return if alone { Err(ConfigError::NoPullProxy) } else { Ok(None) };
         };
         let authorities = self.pull_authorities.as_ref().map(std::fs::read);
+        let authorities = authorities.transpose().map_err(ConfigError::PullAuthorities)?;
         Ok(Some(PullConfig {
-            authorities: authorities.transpose().map_err(ConfigError::PullAuthorities)?,
+            trust_anchors: authorities.map_or(TrustAnchors::Mozilla, TrustAnchors::Pem),
             plain_loopback: self.pull_plain_loopback.unwrap_or(false),
-            ..PullConfig::through(proxy).map_err(ConfigError::PullProxy)?
+            ..pull_through(proxy)?
         }))
     }
+}
+
+fn pull_through(proxy: &str) -> Result<PullConfig, ConfigError> {
+    proxy.parse().map(PullConfig::through).map_err(ConfigError::PullProxy)
 }
 
 #[cfg(feature = "emulated-psp")]
@@ -193,7 +199,7 @@ mod tests {
         let config =
             Config::from_kernel_command_line("cce.image=production cce.pull_proxy=vsock://2:3128").unwrap();
         let proxy = ServerAddress::Vsock { cid: 2, port: 3128 };
-        assert_eq!(config.pull, Some(PullConfig { proxy, authorities: None, plain_loopback: false }));
+        assert_eq!(config.pull, Some(PullConfig::through(proxy)));
     }
 
     #[test]

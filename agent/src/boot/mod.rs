@@ -1,5 +1,6 @@
 //! Everything before the first byte of the host is read as a request.
 
+mod cdh;
 mod config;
 mod policy;
 
@@ -15,6 +16,7 @@ use policy_engine::authority::BootAuthority;
 use policy_engine::{Engine, LoadError};
 
 use crate::telemetry::HOST;
+use cdh::{CdhError, PullSettings};
 pub(crate) use config::Config;
 use config::{ConfigError, KernelMessages, PolicySource, Reports};
 use policy::{BoundPolicy, DOCUMENT_MAX_BYTES, DeliveredPolicy, PolicyError};
@@ -66,6 +68,8 @@ pub(crate) enum BootError {
     NoPolicy,
     #[error("no policy is bound to this guest")]
     Policy(#[source] PolicyError),
+    #[error("cannot follow what initdata says about pulls")]
+    Pull(#[source] CdhError),
     #[error("the policy cannot be loaded")]
     Load(#[source] LoadError),
     #[error("cannot publish the security context for containers")]
@@ -85,7 +89,7 @@ pub(crate) fn run(authority: BootAuthority, role: &Role) -> Result<Booted, (Boot
 }
 
 fn boot(authority: &BootAuthority, role: &Role) -> Result<Booted, BootError> {
-    let config = match role {
+    let mut config = match role {
         Role::Init => {
             let guest = executor::boot::enter_guest(authority).map_err(BootError::Guest)?;
             if !guest.modules_without_hardware.is_empty() {
@@ -107,6 +111,8 @@ fn boot(authority: &BootAuthority, role: &Role) -> Result<Booted, BootError> {
     let launcher = Launcher::start(authority).map_err(BootError::Launcher)?;
     let reports = report_source(&config.reports)?;
     let policy = bound_policy(authority, &config.policy, &*reports)?;
+    let settings = PullSettings::of_initdata(&policy.files).map_err(BootError::Pull)?;
+    config.pull = settings.complete(config.pull).map_err(BootError::Pull)?;
     let engine = Engine::load(&policy.text).map_err(BootError::Load)?;
     // Where ACI's workloads look for it.
     let files = [("security-policy-base64", BASE64.encode(&policy.text).into_bytes())];

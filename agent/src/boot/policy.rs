@@ -1,5 +1,6 @@
-//! The policy on its way into the guest: bounded, decoded, and bound to HOST_DATA.
+//! The policy, and what initdata has beside it, on its way into the guest: bounded, decoded, and bound to HOST_DATA.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -22,12 +23,15 @@ const POLICY_KEY: &str = "policy.rego";
 pub(crate) struct BoundPolicy {
     /// The exact bytes of the policy.
     pub(crate) text: Vec<u8>,
+    /// The other files of the initdata, by name: the digest is over all of them.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 /// A policy as it was delivered, with the digest that HOST_DATA must hold.
 #[derive(Debug)]
 pub(super) struct DeliveredPolicy {
     text: Vec<u8>,
+    files: BTreeMap<String, String>,
     digest: [u8; 32],
 }
 
@@ -44,8 +48,9 @@ pub(crate) enum PolicyError {
     TrailingData,
     #[error("the initdata is not UTF-8 text")]
     Text(#[source] std::str::Utf8Error),
-    #[error("the initdata is not valid")]
-    Parse(#[source] toml::de::Error),
+    /// What the parser says may repeat a line with a login.
+    #[error("the initdata has no valid form at line {line}")]
+    Parse { line: usize },
     #[error("the initdata has version {0:?}, not {INITDATA_VERSION:?}")]
     Version(String),
     #[error("the digest algorithm {0:?} of the initdata is not known")]
@@ -63,7 +68,7 @@ pub(crate) enum PolicyError {
 struct Initdata {
     version: String,
     algorithm: String,
-    data: std::collections::BTreeMap<String, String>,
+    data: BTreeMap<String, String>,
 }
 
 impl DeliveredPolicy {
@@ -71,7 +76,7 @@ impl DeliveredPolicy {
     pub(super) fn from_file(path: &Path) -> Result<Self, PolicyError> {
         let file = std::fs::File::open(path).map_err(PolicyError::Read)?;
         let text = read_bounded(file).map_err(PolicyError::Read)?.ok_or(PolicyError::TooLong)?;
-        Ok(Self { digest: Sha256::digest(&text).into(), text })
+        Ok(Self { digest: Sha256::digest(&text).into(), text, files: BTreeMap::new() })
     }
 
     /// Reads a policy out of Kata's initdata, gzip over TOML: its digest is that of the TOML's bytes.
@@ -83,13 +88,15 @@ impl DeliveredPolicy {
             return Err(PolicyError::TrailingData);
         }
         let text = std::str::from_utf8(&document).map_err(PolicyError::Text)?;
-        let initdata: Initdata = toml::from_str(text).map_err(PolicyError::Parse)?;
+        let initdata: Initdata =
+            toml::from_str(text).map_err(|error| PolicyError::Parse { line: line_of(&document, &error) })?;
         if initdata.version != INITDATA_VERSION {
             return Err(PolicyError::Version(initdata.version));
         }
         let digest = initdata_digest(&initdata.algorithm, &document)?;
-        let policy = initdata.data.get(POLICY_KEY).ok_or(PolicyError::NoPolicy)?;
-        Ok(Self { text: policy.clone().into_bytes(), digest })
+        let mut files = initdata.data;
+        let policy = files.remove(POLICY_KEY).ok_or(PolicyError::NoPolicy)?;
+        Ok(Self { text: policy.into_bytes(), files, digest })
     }
 
     /// Compares the digest with HOST_DATA, which the host set at launch and cannot change.
@@ -101,8 +108,14 @@ impl DeliveredPolicy {
         if report.host_data() != delivered {
             return Err(PolicyError::Mismatch { host_data: report.host_data(), delivered });
         }
-        Ok(BoundPolicy { text: self.text })
+        Ok(BoundPolicy { text: self.text, files: self.files })
     }
+}
+
+/// The line of a document, counted from 1, that its parser complains of.
+pub(super) fn line_of(document: &[u8], error: &toml::de::Error) -> usize {
+    let before = error.span().and_then(|span| document.get(..span.start)).unwrap_or_default();
+    before.iter().filter(|&&byte| byte == b'\n').count().saturating_add(1)
 }
 
 /// The document's digest in the 32 bytes that HOST_DATA has; longer digests are cut, as the host cuts them.

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use executor::layers::{SealLayerError, SealedLayer};
 use policy_engine::RootHash;
-use proto::kata::address::{ParseAddressError, ServerAddress};
+use proto::kata::address::ServerAddress;
 use registry_client::{
-    Blob, BlobError, Client, ClientConfig, Descriptor, Digest, Image, Limits, ManifestError, Platform,
-    Reference, TrustAnchors,
+    Authority, Blob, BlobError, Client, ClientConfig, Credentials, Descriptor, Digest, Image, Limits,
+    ManifestError, Platform, Reference, TrustAnchors,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -40,16 +40,23 @@ const LAYER_STORED_MAX_BYTES: u64 = 2 << 30;
 pub(crate) struct PullConfig {
     /// Where a proxy listens.
     pub(crate) proxy: ServerAddress,
-    /// Certificates of authorities, PEM, in the place of those that browsers trust.
-    pub(crate) authorities: Option<Vec<u8>>,
+    /// Who certifies registries.
+    pub(crate) trust_anchors: TrustAnchors,
+    /// What each registry may know.
+    pub(crate) credentials: BTreeMap<Authority, Credentials>,
     /// Registries on loopback addresses of the proxy's machine are spoken to without TLS.
     pub(crate) plain_loopback: bool,
 }
 
 impl PullConfig {
-    /// The way through a proxy at `address`, with TLS to whom browsers trust.
-    pub(crate) fn through(address: &str) -> Result<Self, ParseAddressError> {
-        Ok(Self { proxy: address.parse()?, authorities: None, plain_loopback: false })
+    /// The way through a proxy, with TLS to whom browsers trust, as anybody.
+    pub(crate) fn through(proxy: ServerAddress) -> Self {
+        Self {
+            proxy,
+            trust_anchors: TrustAnchors::Mozilla,
+            credentials: BTreeMap::new(),
+            plain_loopback: false,
+        }
     }
 }
 
@@ -172,9 +179,8 @@ fn client(config: PullConfig) -> Result<Client, ConfigurePullError> {
     let mut client = ClientConfig::new(Arc::clone(&connector));
     client.plain_loopback = config.plain_loopback.then_some(connector);
     client.limits = Limits { max_layer_bytes: LAYER_STORED_MAX_BYTES, ..Limits::default() };
-    if let Some(authorities) = config.authorities {
-        client.trust_anchors = TrustAnchors::Pem(authorities);
-    }
+    client.trust_anchors = config.trust_anchors;
+    client.credentials = config.credentials;
     Client::new(client).map_err(ConfigurePullError::Client)
 }
 

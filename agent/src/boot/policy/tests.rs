@@ -25,6 +25,27 @@ fn the_digest_is_over_the_document() {
 }
 
 #[test]
+fn the_digest_covers_every_file() {
+    let with = |name: &str, text: &str| {
+        let document = format!("{DOCUMENT}{name:?} = {text:?}\n");
+        DeliveredPolicy::from_initdata(&gzip(document.as_bytes())).unwrap()
+    };
+    let delivered = with("cdh.toml", "[image]");
+    assert_eq!(delivered.text, b"package policy\n");
+    assert_eq!(delivered.files, BTreeMap::from([("cdh.toml".to_owned(), "[image]".to_owned())]));
+    for other in [with("cdh.toml", "[image] "), with("cdh.tom", "[image]")] {
+        assert_ne!(other.digest, delivered.digest);
+    }
+}
+
+#[test]
+fn what_is_malformed_is_told_by_its_line_alone() {
+    let document = format!("{DOCUMENT}\"auth.json\" = sesame\n");
+    let error = DeliveredPolicy::from_initdata(&gzip(document.as_bytes())).unwrap_err();
+    assert!(matches!(error, PolicyError::Parse { line: 7 }), "{error:?}");
+}
+
+#[test]
 fn data_behind_the_stream_is_refused() {
     let mut two_members = gzip(DOCUMENT.as_bytes());
     two_members.extend(gzip(b"x"));

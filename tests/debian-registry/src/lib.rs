@@ -1,17 +1,29 @@
-//! Debian's registry (the distribution project's), started over a folder of the test.
+//! Debian's image registry (the distribution project's), started over a folder of the test.
+//!
+//! Tests alone use it: it panics where a test would.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![expect(clippy::print_stdout, reason = "what is left out is told")]
+#![expect(clippy::disallowed_methods, reason = "what is started is a program of the host")]
+
+mod identity;
+mod token_service;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use statement_signer::{CertificateSpec, Curve, Identity, Key, pem};
+use statement_signer::{Identity, pem};
+
+use identity::write_identity;
+pub use identity::{authority, certified};
+pub use token_service::TokenService;
 
 /// The registry's program.
 const PROGRAM: &str = "docker-registry";
@@ -21,7 +33,7 @@ const PASSWORDS: &str = "user:$2b$04$TYVdJGcoygYAomV3wkCrbeU/m/fNqZIH/N.2qK9lhz/
 const SERVICE: &str = "test registry";
 
 /// Whether the registry is installed. If not, a reason is printed; where tests may not be left out, it is a failure.
-pub(crate) fn is_there() -> bool {
+pub fn is_there() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = std::env::split_paths(&path).any(|folder| folder.join(PROGRAM).is_file());
     assert!(is_there || std::env::var_os("CI").is_none(), "{PROGRAM} is missing");
@@ -32,9 +44,12 @@ pub(crate) fn is_there() -> bool {
 }
 
 /// How a registry is spoken to, and what it wants to know.
-pub(crate) enum Access<'a> {
-    /// Plain HTTP, anybody.
+#[derive(Debug)]
+pub enum Access<'a> {
+    /// Plain HTTP, anybody. Images are stored this way.
     Plain,
+    /// TLS with this certificate, anybody.
+    Tls(&'a Identity),
     /// TLS with this certificate, and a password.
     Password(&'a Identity),
     /// TLS with this certificate, and tokens of this service.
@@ -42,14 +57,16 @@ pub(crate) enum Access<'a> {
 }
 
 /// A registry, until it is dropped.
-pub(crate) struct Registry {
+#[derive(Debug)]
+pub struct Registry {
     process: Child,
-    pub(crate) port: u16,
+    /// Where it listens on loopback.
+    pub port: u16,
 }
 
 impl Registry {
     /// A registry of the images in `folder`.
-    pub(crate) fn start(folder: &Path, access: &Access<'_>) -> Self {
+    pub fn start(folder: &Path, access: &Access<'_>) -> Self {
         // Between looking for a free port and listening on it, somebody else may take it.
         (0..5).find_map(|_| Self::try_start(folder, access)).unwrap()
     }
@@ -58,12 +75,12 @@ impl Registry {
         let port = free_port();
         let mut http = json!({ "addr": format!("127.0.0.1:{port}"), "secret": "known" });
         let mut auth = json!({});
-        if let Access::Password(who) | Access::Token(who, _) = access {
+        if let Access::Tls(who) | Access::Password(who) | Access::Token(who, _) = access {
             let (certificate, key) = write_identity(folder, who);
             http["tls"] = json!({ "certificate": certificate, "key": key });
         }
         match access {
-            Access::Plain => {}
+            Access::Plain | Access::Tls(_) => {}
             Access::Password(_) => {
                 fs::write(folder.join("passwords"), PASSWORDS).unwrap();
                 auth = json!({ "htpasswd": { "realm": "test", "path": folder.join("passwords") } });
@@ -97,7 +114,7 @@ impl Registry {
     }
 
     /// Stores a blob, over plain HTTP.
-    pub(crate) fn push_blob(&self, repository: &str, digest: &str, bytes: &[u8]) {
+    pub fn push_blob(&self, repository: &str, digest: &str, bytes: &[u8]) {
         let (head, _) = self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), "text/plain", b"");
         let location = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
         let path = location.split_once(&format!(":{}", self.port)).unwrap().1;
@@ -107,7 +124,7 @@ impl Registry {
     }
 
     /// Stores a manifest or an index by its tag or digest, over plain HTTP.
-    pub(crate) fn push_manifest(&self, repository: &str, name: &str, manifest: &Value) {
+    pub fn push_manifest(&self, repository: &str, name: &str, manifest: &Value) {
         let media_type = manifest["mediaType"].as_str().unwrap();
         let path = format!("/v2/{repository}/manifests/{name}");
         let (head, body) = self.ask("PUT", &path, media_type, manifest.to_string().as_bytes());
@@ -141,88 +158,4 @@ impl Drop for Registry {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The authority that tests trust.
-pub(crate) fn authority() -> Identity {
-    Identity::root(&CertificateSpec::authority("Test authority"), Key::new(Curve::P384, 7))
-}
-
-/// A server on this machine, certified by the authority.
-pub(crate) fn certified(authority: &Identity) -> Identity {
-    let spec = CertificateSpec { names: vec![(2, "localhost")], ..CertificateSpec::signer("Test registry") };
-    authority.issue(&spec, Key::new(Curve::P256, 11))
-}
-
-fn write_identity(folder: &Path, who: &Identity) -> (PathBuf, PathBuf) {
-    let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
-    fs::write(&certificate, who.chain_pem()).unwrap();
-    fs::write(&key, who.key.pkcs8_pem()).unwrap();
-    (certificate, key)
-}
-
-/// A service over TLS that gives tokens, for reading one repository, to the user of the tests. It is a registry's
-/// neighbour that the test is itself.
-pub(crate) struct TokenService {
-    pub(crate) port: u16,
-}
-
-impl TokenService {
-    /// A service by this certificate, which signs tokens too.
-    pub(crate) fn start(who: &Identity) -> Self {
-        let config = rustls::ServerConfig::builder_with_provider(rustls_graviola::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                who.chain.iter().map(|der| der.clone().into()).collect(),
-                who.key.pkcs8().try_into().unwrap(),
-            )
-            .unwrap();
-        let config = std::sync::Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let who = who.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let connection = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
-                let mut stream = rustls::StreamOwned::new(connection, stream.unwrap());
-                let mut head = Vec::new();
-                let mut byte = [0];
-                // A client that trusts nobody goes away.
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count == 1) {
-                    head.push(byte[0]);
-                }
-                let answer = answer(&String::from_utf8(head).unwrap(), &who);
-                drop(stream.write_all(answer.as_bytes()));
-                stream.conn.send_close_notify();
-                drop(stream.flush());
-            }
-        });
-        Self { port }
-    }
-}
-
-fn answer(head: &str, who: &Identity) -> String {
-    // `user` and `secret`; field names are in lower case.
-    if !head.contains("authorization: Basic dXNlcjpzZWNyZXQ=") {
-        return "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_owned();
-    }
-    assert!(
-        head.starts_with("GET /token?service=test%20registry&scope=repository%3Ateam%2Fapp%3Apull "),
-        "{head}"
-    );
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let chain: Vec<_> = who.chain.iter().map(|der| STANDARD.encode(der)).collect();
-    let header = json!({ "typ": "JWT", "alg": "ES256", "x5c": chain });
-    let claims = json!({
-        "iss": "test", "sub": "user", "aud": SERVICE, "jti": "1",
-        "exp": now.saturating_add(300), "nbf": now.saturating_sub(300), "iat": now,
-        "access": [{ "type": "repository", "name": "team/app", "actions": ["pull"] }],
-    });
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&header), part(&claims));
-    let signature = URL_SAFE_NO_PAD.encode(who.key.sign(signed.as_bytes()));
-    let body = json!({ "token": format!("{signed}.{signature}") }).to_string();
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }

@@ -1,18 +1,15 @@
 //! `cce layer` of images in a registry: Debian's, over HTTP and over TLS, for anybody, for a password and for tokens.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
-#![expect(clippy::print_stdout, reason = "what is left out is told")]
 #![expect(clippy::disallowed_methods, reason = "what is tested is a program")]
-
-mod service;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use debian_registry::{Access, Registry, TokenService, authority, certified};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use service::{Access, Registry, TokenService, authority, certified};
 use sha2::{Digest as _, Sha256};
 use statement_signer::pem;
 use tempfile::TempDir;
@@ -106,7 +103,7 @@ impl Image {
 
 /// A folder with the storage of a registry that has the image; nothing where there is no registry to store it.
 fn stored() -> Option<(TempDir, Image)> {
-    service::is_there().then(|| {
+    debian_registry::is_there().then(|| {
         let (folder, image) = (TempDir::new().unwrap(), image());
         image.push(&Registry::start(folder.path(), &Access::Plain));
         (folder, image)
