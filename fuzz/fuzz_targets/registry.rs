@@ -1,9 +1,9 @@
-//! What names images, and what registries ask for: texts that keep their meaning, or are refused.
+//! What names images, what registries ask for, and logins to them: texts that keep their meaning, or are refused.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use registry_client::{Authority, Digest, Reference, parse_challenges};
+use registry_client::{Authority, Digest, Logins, Reference, parse_challenges};
 
 fuzz_target!(|text: &str| {
     if let Ok(reference) = text.parse::<Reference>() {
@@ -15,6 +15,13 @@ fuzz_target!(|text: &str| {
     }
     if let Ok(digest) = text.parse::<Digest>() {
         assert_eq!(digest.to_string(), text);
+    }
+    if let Ok(logins) = Logins::parse(text)
+        && let Ok(all) = logins.all()
+    {
+        for (registry, credentials) in all {
+            assert_eq!(logins.credentials(&registry), Ok(Some(credentials)));
+        }
     }
     if let Ok(challenges) = parse_challenges(text) {
         for challenge in challenges {

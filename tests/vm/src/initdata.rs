@@ -37,7 +37,15 @@ impl Initdata {
     /// # Errors
     /// The document does not serialise.
     pub fn with_policy(policy: &str) -> Result<Self, InitdataError> {
-        let data = Table::from_iter([("policy.rego".to_owned(), Value::from(policy))]);
+        Self::of_files(&[("policy.rego", policy)])
+    }
+
+    /// A document that carries these files, each with its name.
+    ///
+    /// # Errors
+    /// The document does not serialise.
+    pub fn of_files(files: &[(&str, &str)]) -> Result<Self, InitdataError> {
+        let data: Table = files.iter().map(|&(name, text)| (name.to_owned(), Value::from(text))).collect();
         let document = Table::from_iter([
             ("version".to_owned(), Value::from("0.1.0")),
             ("algorithm".to_owned(), Value::from("sha256")),

@@ -38,6 +38,22 @@ fn the_door_stays_shut_for_another_policy() {
     assert_shut(&host, &config, "no policy is bound to this guest");
 }
 
+/// How images are pulled is bound to the launch as the policy is.
+#[test]
+fn the_door_stays_shut_for_other_settings_beside_the_policy() {
+    let Some(host) = Host::for_test().unwrap() else { return };
+    let with = |hub: &str| Initdata::of_files(&[("policy.rego", POLICY), ("cdh.toml", hub)]).unwrap();
+    let config = machine(&host, "boot-other-settings", POLICY).with_initdata(with("[image]"));
+    let other = with("[image]\nimage_pull_proxy = { https_proxy = \"vsock://2:1\" }");
+    assert_shut(
+        &host,
+        &VmConfig { initdata: Some(other), ..config.clone() },
+        "no policy is bound to this guest",
+    );
+    let asking = with("[image]\nimage_security_policy_uri = \"kbs:///default/security-policy/test\"");
+    assert_shut(&host, &config.with_initdata(asking), "cdh.toml has `image.image_security_policy_uri`, but");
+}
+
 #[test]
 fn the_door_stays_shut_without_a_policy() {
     let Some(host) = Host::for_test().unwrap() else { return };

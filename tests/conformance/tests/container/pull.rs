@@ -2,9 +2,13 @@
 //! believed.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
+use conformance::connection::{Connection, FIRST_STREAM_ID, Frame, request};
 use proto::kata::agent::{CreateContainerRequest, Storage};
+use protobuf::Message as _;
 use ttrpc::Code;
 
 use crate::disks::Policy;
@@ -13,6 +17,9 @@ use crate::image;
 use crate::registry::{Behaviour, Registry};
 
 const IMAGE: &str = "localhost:5000/image:1";
+/// Pulls at once, and pulls that wait for them (docs/specification.md, "Bounds").
+const ACTIVE: usize = 2;
+const WAITING: usize = 16;
 
 fn guest(command: &[&str]) -> Option<(Guest, Registry)> {
     let mut registry = None;
@@ -138,6 +145,83 @@ fn other_requests_go_on_while_a_registry_hangs() {
         for hanging in hanging {
             let refused = hanging.join().unwrap().unwrap_err();
             assert_eq!(refused.code, Code::UNAVAILABLE, "{refused:?}");
+        }
+    });
+    registry.behave(Behaviour::Honest);
+    guest.launch_as(&pulled(&guest, &id(1), IMAGE));
+}
+
+/// A creation as a frame, which the host waits for that long.
+fn creation(request_: &CreateContainerRequest, patience: Duration) -> Frame {
+    let mut call = request("grpc.AgentService", "CreateContainer", &request_.write_to_bytes().unwrap());
+    call.timeout_nano = patience.as_nanos().try_into().unwrap();
+    Frame::request(FIRST_STREAM_ID, &call)
+}
+
+/// A host's patience ends each pull, of a registry that says nothing and of one that stops half-way: the next one finds a
+/// place, and nothing of the last one is held.
+#[test]
+fn a_pull_ends_when_its_host_has_waited_enough() {
+    let Some((guest, registry)) = guest(&["/bin/cat"]) else { return };
+    let (before, descriptors) = (mounts(&guest), guest.descriptors());
+    for behaviour in [Behaviour::Mute, Behaviour::Hangs] {
+        registry.behave(behaviour);
+        for attempt in 0..=ACTIVE {
+            let frame = creation(&pulled(&guest, &id(1), IMAGE), Duration::from_millis(700));
+            let answer = Connection::open(guest.agent.address()).unwrap().exchange(&frame).unwrap();
+            assert_eq!(answer.code, Code::DEADLINE_EXCEEDED, "{behaviour:?} {attempt}: {answer:?}");
+        }
+        assert!(Guest::settles(|| registry.is_left_alone()), "{behaviour:?}: the pull goes on");
+        assert!(Guest::settles(|| guest.descriptors() <= descriptors), "{behaviour:?}: memory is held");
+        assert_eq!(mounts(&guest), before, "{behaviour:?}");
+    }
+    registry.behave(Behaviour::Honest);
+    guest.launch_as(&pulled(&guest, &id(1), IMAGE));
+}
+
+#[test]
+fn a_pull_ends_when_its_host_hangs_up() {
+    let Some((guest, registry)) = guest(&["/bin/cat"]) else { return };
+    let descriptors = guest.descriptors();
+    for behaviour in [Behaviour::Mute, Behaviour::Hangs] {
+        registry.behave(behaviour);
+        // More than there are places, one after the other.
+        for attempt in 0..=ACTIVE {
+            let mut host = Connection::open(guest.agent.address()).unwrap();
+            host.send(&creation(&pulled(&guest, &id(1), IMAGE), Duration::ZERO).to_bytes()).unwrap();
+            assert!(Guest::settles(|| registry.hanging() == 1), "{behaviour:?} {attempt}: no pull begins");
+            drop(host);
+            assert!(Guest::settles(|| registry.is_left_alone()), "{behaviour:?} {attempt}: it goes on");
+        }
+        assert!(Guest::settles(|| guest.descriptors() <= descriptors), "{behaviour:?}: memory is held");
+    }
+    registry.behave(Behaviour::Honest);
+    guest.launch_as(&pulled(&guest, &id(1), IMAGE));
+}
+
+#[test]
+fn pulls_beyond_those_that_may_wait_are_refused() {
+    let Some((guest, registry)) = guest(&["/bin/cat"]) else { return };
+    registry.behave(Behaviour::Hangs);
+    thread::scope(|scope| {
+        let (sender, outcomes) = mpsc::channel();
+        let begin = |number: usize| {
+            let (guest, sender) = (&guest, sender.clone());
+            scope.spawn(move || {
+                let request = pulled(guest, &id(number.try_into().unwrap()), IMAGE);
+                sender.send(guest.create(&request).unwrap_err().code).unwrap();
+            });
+        };
+        (0..ACTIVE).for_each(begin);
+        assert!(Guest::settles(|| registry.hanging() == ACTIVE));
+        (ACTIVE..=ACTIVE + WAITING).for_each(begin);
+        assert_eq!(outcomes.recv().unwrap(), Code::RESOURCE_EXHAUSTED);
+        assert_eq!(registry.hanging(), ACTIVE, "more pulls are under way than may be");
+        // Those that wait get their turn, and an answer.
+        registry.behave(Behaviour::Loses);
+        registry.hang_up();
+        for outcome in outcomes.iter().take(ACTIVE + WAITING) {
+            assert_eq!(outcome, Code::UNAVAILABLE);
         }
     });
     registry.behave(Behaviour::Honest);

@@ -2,7 +2,7 @@
 //! layouts, and can misbehave.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::thread;
 
 use serde_json::Value;
 
-/// What a registry does with requests for blobs of layers.
+/// What a registry does, mostly with requests for blobs of layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
     Honest,
@@ -23,6 +23,8 @@ pub(crate) enum Behaviour {
     Hangs,
     /// Has none.
     Loses,
+    /// Takes connections, its proxy's part too, and says nothing to anybody.
+    Mute,
 }
 
 /// The registry `localhost:5000`.
@@ -67,9 +69,16 @@ impl Registry {
         std::mem::take(&mut *self.0.paths.lock().unwrap())
     }
 
-    /// How many clients wait for the rest of something.
+    /// How many clients were left waiting.
     pub(crate) fn hanging(&self) -> usize {
         self.0.hanging.lock().unwrap().len()
+    }
+
+    /// Whether all of them went away, which is forgotten with them.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        let mut hanging = self.0.hanging.lock().unwrap();
+        hanging.retain_mut(|stream| !is_closed(stream));
+        hanging.is_empty()
     }
 
     /// Closes their connections.
@@ -84,6 +93,9 @@ impl Registry {
         let mut stream = stream;
         loop {
             let request = head(&mut reader)?;
+            if *self.0.behaviour.lock().unwrap() == Behaviour::Mute {
+                return self.leave_waiting(&stream);
+            }
             let mut words = request.split(' ');
             match (words.next()?, words.next()?) {
                 ("CONNECT", authority) => {
@@ -110,7 +122,7 @@ impl Registry {
         let behaviour = if is_layer { *self.0.behaviour.lock().unwrap() } else { Behaviour::Honest };
         let length = bytes.len();
         match behaviour {
-            Behaviour::Honest => {}
+            Behaviour::Honest | Behaviour::Mute => {}
             Behaviour::Tampers => *bytes.last_mut()? ^= 1,
             Behaviour::BreaksOff | Behaviour::Hangs => bytes.truncate(length / 2),
             Behaviour::Loses => {
@@ -124,13 +136,21 @@ impl Registry {
         stream.write_all(&bytes).ok()?;
         match behaviour {
             Behaviour::BreaksOff => None,
-            Behaviour::Hangs => {
-                self.0.hanging.lock().unwrap().push(stream.try_clone().ok()?);
-                None
-            }
+            Behaviour::Hangs => self.leave_waiting(stream),
             _ => Some(()),
         }
     }
+
+    fn leave_waiting(&self, stream: &UnixStream) -> Option<()> {
+        self.0.hanging.lock().unwrap().push(stream.try_clone().ok()?);
+        None
+    }
+}
+
+/// Whether the other end is gone. It has nothing more to say, so that it is not waited for.
+fn is_closed(stream: &mut UnixStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    stream.read(&mut [0]).is_ok_and(|count| count == 0)
 }
 
 /// The first line of the next request, whose other lines do not matter here.
