@@ -63,7 +63,11 @@ impl LayerFiles {
         tar::Archive::new(self.archive()?.as_slice()).unpack(folder)
     }
 
-    fn archive(&self) -> io::Result<Vec<u8>> {
+    /// Them as a tar archive.
+    ///
+    /// # Errors
+    /// A path is longer than an archive allows.
+    pub fn archive(&self) -> io::Result<Vec<u8>> {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, content) in &self.0 {
             let mut header = tar::Header::new_gnu();

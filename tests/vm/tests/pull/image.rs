@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use debian_registry::Registry;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use vm::LayerFiles;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -18,10 +19,11 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// Writes the image of busybox and one more file.
-    pub(crate) fn write(layout: PathBuf, file: (&str, &[u8])) -> Self {
+    /// Writes the image of busybox and a file `/marker`.
+    pub(crate) fn write(layout: PathBuf, marker: &str) -> Self {
         fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
-        let layer = blob(&layout, LAYER, &layer(file));
+        let files = LayerFiles::of_busybox().unwrap().with("marker", marker);
+        let layer = blob(&layout, LAYER, &files.archive().unwrap());
         let config = json!({
             "os": "linux", "architecture": "amd64", "config": { "WorkingDir": "/" },
             "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] },
@@ -49,24 +51,6 @@ impl Image {
     pub(crate) fn layer(&self) -> &str {
         self.manifest["layers"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap()
     }
-}
-
-fn layer((path, content): (&str, &[u8])) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for folder in ["bin/", "dev/", "etc/", "proc/", "run/", "sys/", "tmp/"] {
-        append(&mut archive, folder, tar::EntryType::Directory, b"");
-    }
-    append(&mut archive, "bin/busybox", tar::EntryType::Regular, &fs::read("/bin/busybox").unwrap());
-    append(&mut archive, path, tar::EntryType::Regular, content);
-    archive.into_inner().unwrap()
-}
-
-fn append(archive: &mut tar::Builder<Vec<u8>>, path: &str, kind: tar::EntryType, content: &[u8]) {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_size(content.len() as u64);
-    header.set_mode(0o755);
-    archive.append_data(&mut header, path, content).unwrap();
 }
 
 /// Writes a blob and returns its descriptor.

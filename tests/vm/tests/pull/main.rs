@@ -1,22 +1,17 @@
 //! Guests that pull images: through the proxy of what is measured, from a registry that they have a reason to believe, and
 //! only what the policy names.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "tests stop at the first surprise, and start programs of the host"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
 mod image;
 mod proxy;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 
-use debian_registry::{Access, Registry, authority, certified, pem};
+use debian_registry::{Access, Registry, authority, certified};
 use image::Image;
 use proxy::{HANDSHAKE, Overheard};
 use serde_json::{Value, json};
@@ -39,17 +34,17 @@ struct Served {
 
 impl Served {
     fn start(host: &Host, folder: &Path) -> Self {
-        let image = Image::write(folder.join("image"), ("marker", MARKER.as_bytes()));
-        let foreign = Image::write(folder.join("foreign"), ("marker", b"of somebody else"));
+        let image = Image::write(folder.join("image"), MARKER);
+        let foreign = Image::write(folder.join("foreign"), "of somebody else");
         let storing = Registry::start(folder, &Access::Plain);
         image.push(&storing, "team/app");
         foreign.push(&storing, "team/foreign");
         drop(storing);
         let file = folder.join("policy.rego");
-        let mut command = Command::new(host.cce());
-        command.args(["policy", "create", "--command", &json!(COMMAND).to_string(), "--image"]);
-        let written = command.arg(&image.layout).arg("--output").arg(&file).output().unwrap();
-        assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+        let command = json!(COMMAND).to_string();
+        let words = ["policy", "create", "--command", &command, "--image"].map(OsStr::new);
+        let paths = [image.layout.as_os_str(), "--output".as_ref(), file.as_os_str()];
+        vm::cce(host, words.into_iter().chain(paths)).unwrap();
         let digest = image.layer();
         let blobs = folder.join("images/docker/registry/v2/blobs/sha256");
         Self {
@@ -74,7 +69,7 @@ impl Served {
 
 /// Initdata that names the proxy and the registry's authority.
 fn initdata(policy: &str) -> Initdata {
-    let certificate = pem("CERTIFICATE", &authority().chain[0]);
+    let certificate = authority().chain_pem();
     let hub = format!(
         "[kbc]\nname = \"cc_kbc\"\nurl = \"https://kbs.example\"\n\n[image]\n\
          extra_root_certificates = [\"\"\"\n{certificate}\"\"\"]\n\n\
