@@ -96,6 +96,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_else_differs() {
+        let [production, development] =
+            [Flavour::Production, Flavour::Development { psp_port: 7 }].map(CommandLine::new);
+        let same = production.as_str().strip_suffix("production").unwrap();
+        assert_eq!(development.as_str().strip_prefix(same), Some("development cce.psp=vsock://2:7"));
+    }
+
+    #[test]
     fn both_lock_the_kernel_down() {
         for flavour in [Flavour::Production, Flavour::Development { psp_port: 1 }] {
             let line = CommandLine::new(flavour);

@@ -89,6 +89,12 @@ fn flavours_have_different_measurements() {
     let production = build(&recipe).unwrap();
     assert_ne!(development.reference.measurement, production.reference.measurement);
     assert_ne!(development.reference.igvm.measurement, production.reference.igvm.measurement);
+    let [ours, theirs] =
+        ["b", "a"].map(|output| verification::list(&parts.folder.path().join(output)).unwrap());
+    assert_eq!(ours.len(), theirs.len());
+    let differing = ours.iter().zip(&theirs).filter(|(ours, theirs)| ours != theirs);
+    let differing: Vec<_> = differing.map(|(ours, theirs)| (&*ours.path, &*theirs.path)).collect();
+    assert_eq!(differing, [("init", "init")]);
     // Neither agent goes into the other's image.
     let swapped = Recipe { agent: parts.recipe("a").agent, ..recipe.clone() };
     let refused = build(&swapped).unwrap_err();

@@ -2,6 +2,8 @@
 
 mod as_asked;
 mod confined;
+#[cfg(test)]
+mod fixture;
 mod label;
 mod options;
 

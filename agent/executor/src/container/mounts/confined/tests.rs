@@ -1,16 +1,5 @@
-use policy_engine::request::linux::IdMappings;
-
 use super::*;
-
-fn mount(destination: &str, source: &str, fstype: &str, options: &[&str]) -> ContainerMount {
-    ContainerMount {
-        destination: destination.parse().unwrap(),
-        source: source.to_owned(),
-        fstype: fstype.to_owned(),
-        options: options.iter().map(|&option| option.to_owned()).collect(),
-        id_mappings: IdMappings::default(),
-    }
-}
+use crate::container::mounts::fixture::mount;
 
 fn plan(requested: &[ContainerMount]) -> Result<Mounts, MountError> {
     compile(requested.iter(), false).map_err(|(_, error)| error)
