@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let policy = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         config = config.with_initdata(Initdata::with_policy(&policy)?);
     }
+    let document = config.initdata.as_ref().map(|initdata| initdata.document().to_owned());
     config.disks = args.disks.iter().map(Disk::read_only).collect();
     println!("booting; console: {}", host.logs("interactive").join("console.log").display());
     let machine = start_machine(&host, &config)?;
@@ -46,6 +47,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     println!("measurement  {}", machine.measurement().measurement);
     println!("chain        {}", machine.certificate_chain().display());
     println!("root         {}", machine.root_certificate().display());
+    if let Some(document) = document {
+        let file = machine.logs().join("initdata.toml");
+        fs::write(&file, document).with_context(|| format!("cannot write {}", file.display()))?;
+        println!("policy       {}, whose SHA-256 is HOST_DATA", file.display());
+    }
     for (file, disk) in args.disks.iter().zip(machine.disks()) {
         println!("disk         PCI path {}, {}: {}", disk.pci_path(), disk.boot_device(), file.display());
     }
