@@ -60,6 +60,8 @@ const EMULATION_FAULTS: [&str; 3] = [
     "Oops: int3: 0000",
 ];
 
+/// Starts of a machine whose emulation fails.
+const ATTEMPTS: u8 = 3;
 /// So much of a console tells why a kernel stopped.
 const TOLD_LINES: usize = 40;
 
@@ -86,12 +88,14 @@ impl VirtualMachine {
     /// A part is missing, a program ends, or the agent does not answer in time. Logs stay in [`Host::logs`].
     pub fn start(host: &Host, config: &VmConfig) -> Result<Self, StartError> {
         let logs = host.logs(&config.name);
-        let outcome = match Self::start_once(host, config) {
-            // The agent had no chance.
-            Err(_) if emulation_failed(&console(&logs)) => Self::start_once(host, config),
-            outcome => outcome,
-        };
-        outcome.map_err(|source| with_console(source, &console(&logs)))
+        for _ in 1..ATTEMPTS {
+            match Self::start_once(host, config) {
+                // The agent had no chance.
+                Err(_) if emulation_failed(&console(&logs)) => {}
+                outcome => return outcome.map_err(|source| with_console(source, &console(&logs))),
+            }
+        }
+        Self::start_once(host, config).map_err(|source| with_console(source, &console(&logs)))
     }
 
     fn start_once(host: &Host, config: &VmConfig) -> Result<Self, StartError> {

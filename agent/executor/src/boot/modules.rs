@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::iter;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -42,7 +43,7 @@ pub enum LoadModuleError {
     Hardware(#[source] io::Error),
     /// A thread panicked, which is a defect.
     #[error("a thread that loads modules ended early")]
-    Thread,
+    Thread(#[source] io::Error),
     /// The kernel refuses it.
     #[error("the kernel refuses module `{module}`")]
     Load {
@@ -82,20 +83,37 @@ impl Entry {
 /// caller has a single thread again at the end.
 pub(super) fn load_all() -> Result<Vec<String>, LoadModuleError> {
     let directory = Path::new(DIRECTORY);
-    let groups = read_list(&directory.join(LOAD_ORDER))?;
-    let patterns = groups.iter().flatten().flat_map(|entry| &entry.hardware).map(String::as_str);
-    let hardware = Hardware::find(patterns).map_err(LoadModuleError::Hardware)?;
-    let mut without_hardware = Vec::new();
-    for group in groups {
-        let is_wanted = |entry: &Entry| {
-            entry.hardware.is_empty() || entry.hardware.iter().any(|pattern| hardware.has(pattern))
-        };
-        let (wanted, others): (Vec<_>, Vec<_>) = group.into_iter().partition(is_wanted);
-        without_hardware.extend(others.into_iter().map(|entry| entry.file));
-        let files: Vec<_> = wanted.into_iter().map(|entry| entry.file).collect();
-        without_hardware.extend(load_group(directory, &files)?);
+    let mut groups = read_list(&directory.join(LOAD_ORDER))?.into_iter();
+    let (first, drivers): (Vec<_>, Vec<_>) =
+        groups.next().unwrap_or_default().into_iter().partition(|entry| entry.hardware.is_empty());
+    let rest: Vec<_> = iter::once(drivers).chain(groups).collect();
+    let patterns = rest.iter().flatten().flat_map(|entry| &entry.hardware).map(String::as_str);
+    // Looking takes as long as loading two or three modules.
+    let (hardware, mut without_hardware) = thread::scope(|scope| {
+        let hardware = thread::Builder::new().spawn_scoped(scope, || Hardware::find(patterns));
+        let without_hardware = load_group(directory, &files(first));
+        let hardware = hardware.and_then(|thread| thread.join().unwrap_or_else(|_panic| Err(panicked())));
+        Ok((hardware.map_err(LoadModuleError::Hardware)?, without_hardware?))
+    })?;
+    for group in rest {
+        let (wanted, others) = group.into_iter().partition(|entry| is_wanted(entry, &hardware));
+        without_hardware.extend(files(others));
+        without_hardware.extend(load_group(directory, &files(wanted))?);
     }
     Ok(without_hardware)
+}
+
+fn is_wanted(entry: &Entry, hardware: &Hardware) -> bool {
+    entry.hardware.is_empty() || entry.hardware.iter().any(|pattern| hardware.has(pattern))
+}
+
+fn files(entries: Vec<Entry>) -> Vec<String> {
+    entries.into_iter().map(|entry| entry.file).collect()
+}
+
+/// A thread that panics is a defect, and ends the boot as any other failure does.
+fn panicked() -> io::Error {
+    io::Error::other("a thread panicked")
 }
 
 /// Loads modules that do not need each other, and returns those that found no hardware.
@@ -118,7 +136,7 @@ fn load_group(directory: &Path, files: &[String]) -> Result<Vec<String>, LoadMod
         let mut without_hardware = take_turns()?;
         for other in others {
             // Joined one by one: the end of the scope does not wait for the threads themselves.
-            without_hardware.extend(other.join().map_err(|_panic| LoadModuleError::Thread)??);
+            without_hardware.extend(other.join().map_err(|_panic| LoadModuleError::Thread(panicked()))??);
         }
         Ok(without_hardware)
     })
