@@ -390,7 +390,7 @@ impl Container {
                 return Err(StartContainerError::Started);
             }
         };
-        execute(&gate).map_err(StartContainerError::Execute)
+        execute(self.init.exit(), &gate).map_err(StartContainerError::Execute)
     }
 
     /// Measures it.

@@ -41,6 +41,7 @@ fs/protected_symlinks=1
 fs/protected_hardlinks=1
 fs/protected_fifos=1
 fs/protected_regular=1
+fs/leases-enable=0
 fs/suid_dumpable=0
 ";
 

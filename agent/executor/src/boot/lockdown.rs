@@ -108,6 +108,8 @@ const SETTINGS: &[Setting] = &[
     setting("fs/protected_hardlinks", "1", Absence::Fatal),
     setting("fs/protected_fifos", "1", Absence::Fatal),
     setting("fs/protected_regular", "1", Absence::Fatal),
+    // Opening a program that a container holds a lease on, which takes as long as the container likes.
+    setting("fs/leases-enable", "0", Absence::NoSuchFeature),
     // The memory of a program that has changed its rights, in a file.
     setting("fs/suid_dumpable", "0", Absence::Fatal),
 ];

@@ -132,7 +132,7 @@ impl Container {
         descriptors.extend(root.as_ref().map(OwnedFd::as_fd));
         let company = Company { outside: outside.as_ref(), ..Company::default() };
         let (error, remnant) = match spawn(launcher, &plan, &self.cgroup, &descriptors, access, company) {
-            Ok((process, channel)) => match execute(&channel) {
+            Ok((process, channel)) => match execute(process.exit(), &channel) {
                 Ok(()) => return Ok(process),
                 Err(error) => (error, Remnant::Child(process.into_exit())),
             },

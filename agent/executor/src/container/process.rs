@@ -77,6 +77,14 @@ impl Exit {
         drop(held);
     }
 
+    /// Whether a signal has stopped it; whoever traces it is no signal.
+    pub(crate) fn is_stopped(&self) -> bool {
+        // Not collected: it is asked again and again.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options);
+        status.is_ok_and(|status| status.is_some_and(|status| status.stopped()))
+    }
+
     /// Does something to the child by its number, unless it was collected: that number could be another's then.
     pub(crate) fn unless_collected<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let held = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
 
@@ -19,6 +19,8 @@ use crate::stdio::{Prepared, Stdio, StreamAccess};
 
 /// How long one step of a new process may take; reading a program from a slow disk is the longest.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often it is looked whether a process that says nothing was stopped.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a killed process may take to end.
 pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,6 +95,9 @@ pub enum SpawnError {
     /// Its limits could not be set.
     #[error("the limits of the process could not be set")]
     Limits(#[source] io::Error),
+    /// Somebody in its container stopped it.
+    #[error("the process was stopped while it was set up")]
+    Halted,
     /// It said nothing more, in time or at all: killed, most likely.
     #[error("the process ended while it was set up")]
     Silent(#[source] io::Error),
@@ -226,21 +231,39 @@ fn accompany(
         channel.send(GO_ON, &[]).map_err(SpawnError::Silent)?;
     }
     if let Some(before_pivot) = before_pivot {
-        stop(before_pivot, pid, channel)?;
+        stop(before_pivot, pid, exit, channel)?;
     }
     if let Some(listener) = seccomp_listener {
-        listen(listener, pid, channel)?;
+        listen(listener, pid, exit, channel)?;
     }
-    let stdio = follow(channel, streams)?;
+    let stdio = follow(exit, channel, streams)?;
     if let Some(outside) = outside {
         outside.limit(pid, exit).map_err(SpawnError::Limits)?;
     }
     Ok(stdio)
 }
 
+/// The next report of a process; `None` when it has closed its end. It may take as long as the channel waits.
+///
+/// Attack: a container that stops whatever joins it. The host's change would wait, and those of all other containers
+/// behind it.
+fn next_report(exit: &Exit, channel: &Channel) -> Result<Option<(Report, Option<OwnedFd>)>, SpawnError> {
+    let limit = channel.receive_timeout().map_err(SpawnError::Silent)?;
+    let began = Instant::now();
+    while !channel.is_readable_within(LOOK_INTERVAL).map_err(SpawnError::Silent)? {
+        if exit.is_stopped() {
+            return Err(SpawnError::Halted);
+        }
+        if limit.is_some_and(|limit| began.elapsed() > limit) {
+            return Err(SpawnError::Silent(io::ErrorKind::TimedOut.into()));
+        }
+    }
+    Report::receive(channel).map_err(SpawnError::Silent)
+}
+
 /// Waits for the report that the process has made and mounted all, does what is to be done then, and lets it go on.
-fn stop(before_pivot: &BeforePivot, pid: Pid, channel: &Channel) -> Result<(), SpawnError> {
-    match Report::receive(channel).map_err(SpawnError::Silent)? {
+fn stop(before_pivot: &BeforePivot, pid: Pid, exit: &Exit, channel: &Channel) -> Result<(), SpawnError> {
+    match next_report(exit, channel)? {
         Some((Report::Mounted, _)) => {}
         Some((Report::Failed(failure), _)) => return Err(failure.into()),
         Some((Report::Filtered | Report::Ready | Report::Executing, _)) => {
@@ -253,8 +276,8 @@ fn stop(before_pivot: &BeforePivot, pid: Pid, channel: &Channel) -> Result<(), S
 }
 
 /// Waits for the listener of the filter, and hands it on.
-fn listen(listener: &SeccompListener, pid: Pid, channel: &Channel) -> Result<(), SpawnError> {
-    match Report::receive(channel).map_err(SpawnError::Silent)? {
+fn listen(listener: &SeccompListener, pid: Pid, exit: &Exit, channel: &Channel) -> Result<(), SpawnError> {
+    match next_report(exit, channel)? {
         Some((Report::Filtered, Some(descriptor))) => {
             (listener.0)(pid.as_raw_nonzero().get(), descriptor).map_err(SpawnError::Stopped)
         }
@@ -265,8 +288,8 @@ fn listen(listener: &SeccompListener, pid: Pid, channel: &Channel) -> Result<(),
 }
 
 /// Waits for the report that the process is set up.
-fn follow(channel: &Channel, streams: Prepared) -> Result<Stdio, SpawnError> {
-    match Report::receive(channel).map_err(SpawnError::Silent)? {
+fn follow(exit: &Exit, channel: &Channel, streams: Prepared) -> Result<Stdio, SpawnError> {
+    match next_report(exit, channel)? {
         Some((Report::Ready, master)) => streams.into_stdio(master).map_err(SpawnError::Streams),
         Some((Report::Failed(failure), _)) => Err(failure.into()),
         Some((Report::Mounted | Report::Filtered | Report::Executing, _)) => {
@@ -277,9 +300,9 @@ fn follow(channel: &Channel, streams: Prepared) -> Result<Stdio, SpawnError> {
 }
 
 /// Lets the process execute its program, and waits until it does.
-pub(super) fn execute(channel: &Channel) -> Result<(), SpawnError> {
+pub(super) fn execute(exit: &Exit, channel: &Channel) -> Result<(), SpawnError> {
     channel.send(START, &[]).map_err(SpawnError::Silent)?;
-    match Report::receive(channel).map_err(SpawnError::Silent)? {
+    match next_report(exit, channel)? {
         Some((Report::Executing, _)) => {}
         Some((Report::Failed(failure), _)) => return Err(failure.into()),
         Some((Report::Mounted | Report::Filtered | Report::Ready, _)) => {
@@ -288,7 +311,7 @@ pub(super) fn execute(channel: &Channel) -> Result<(), SpawnError> {
         None => return Err(SpawnError::Silent(io::ErrorKind::UnexpectedEof.into())),
     }
     // `execve` closes the other end; a failure is reported first.
-    match Report::receive(channel).map_err(SpawnError::Silent)? {
+    match next_report(exit, channel)? {
         None => Ok(()),
         Some((Report::Failed(failure), _)) => Err(failure.into()),
         Some((Report::Mounted | Report::Filtered | Report::Ready | Report::Executing, _)) => {

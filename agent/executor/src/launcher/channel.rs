@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::cmsg_space;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
@@ -54,6 +55,20 @@ impl Channel {
     /// Bounds how long [`receive`](Self::receive) waits; it fails with `EAGAIN` then.
     pub(crate) fn set_receive_timeout(&self, timeout: Duration) -> io::Result<()> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(timeout)).map_err(io::Error::from)
+    }
+
+    /// How long [`receive`](Self::receive) waits at the most; `None` if that is not bounded.
+    pub(crate) fn receive_timeout(&self) -> io::Result<Option<Duration>> {
+        socket_timeout(&self.0, Timeout::Recv).map_err(io::Error::from)
+    }
+
+    /// Waits until there is something to [`receive`](Self::receive), or the end; says whether there is.
+    pub(crate) fn is_readable_within(&self, timeout: Duration) -> io::Result<bool> {
+        let timeout = timeout.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout)) {
+            Err(Errno::INTR) => Ok(false),
+            ready => Ok(ready? != 0),
+        }
     }
 
     /// Bounds how long [`send`](Self::send) waits for room; it fails with `EAGAIN` then.

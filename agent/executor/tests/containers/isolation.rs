@@ -29,8 +29,24 @@ pub(crate) const TESTS: &[crate::Test] = &[
     ("new_privileges_are_forbidden", no_new_privileges),
     ("limits_and_masks_are_set", limits),
     ("signals_have_their_defaults", signals),
+    ("a_container_that_stops_what_joins_it_holds_nobody_up", stopped),
     ("namespaces_are_the_containers_own", namespaces),
 ];
+
+fn stopped() {
+    let guest = Guest::new();
+    // The first process of a namespace sends to all but itself.
+    let container = guest.start(guest.request(&["sh", "-c", "while :; do kill -STOP -1; done 2> /dev/null"]));
+    let mut were_halted =
+        (0..64).map(|number| match guest.exec(&container, &format!("e{number}"), process(&["true"])) {
+            Ok(_) => false,
+            Err(ExecError::Spawn(SpawnError::Halted)) => true,
+            Err(error) => panic!("{error:?}"),
+        });
+    assert!(were_halted.any(|was_halted| was_halted), "none was stopped before its program ran");
+    assert!(!guest.engine.is_poisoned());
+    guest.remove(container);
+}
 
 fn agents_binary() {
     let guest = Guest::new();
