@@ -3,15 +3,18 @@
 //! ttrpc takes any number of calls from a peer that reads no answers, keeps every answer until it is read, and
 //! allocates what a frame announces. Attack: 1 MiB of small calls whose answers are never read keeps 2.5 GiB. Here
 //! a connection is not read while too many of its calls are unanswered, and a frame goes on only when all of it
-//! arrived and its envelope is within bounds.
+//! arrived and its envelope is within bounds. Attack: many connections with the most of a long frame each, which takes
+//! memory before anything counts it. Long frames of all connections have one room, and wait for each other.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use proto::kata::FRAME_PAYLOAD_MAX_BYTES;
 use proto::kata::bounds::{self, ENVELOPE_PARTS_MAX};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// The most calls of one connection under way, their answers taken by the host included.
 pub(super) const UNANSWERED_MAX: usize = 256;
@@ -20,12 +23,45 @@ const HEADER_BYTES: usize = 10;
 /// Frame types, as ttrpc numbers them.
 const TYPE_REQUEST: u8 = 1;
 const TYPE_DATA: u8 = 3;
+/// The longest payload that needs no [`Room`], in bytes: all but a few requests are shorter.
+const SHORT_MAX_BYTES: usize = 64 * 1024;
+/// What long frames that have not arrived yet may take together, in KiB.
+const ROOM_KIB: u32 = 16 * 1024;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+/// The memory that long frames of all connections share while they arrive.
+#[derive(Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM_KIB as usize)))
+    }
+
+    /// A place for a payload of this length, as soon as there is one.
+    fn take(&self, payload_bytes: usize) -> Waiting {
+        let kib = u32::try_from(payload_bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(ROOM_KIB);
+        Box::pin(Arc::clone(&self.0).acquire_many_owned(kib))
+    }
+}
+
+type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + Sync>>;
+
+/// What the frame on its way in takes of the room.
+#[derive(Default)]
+enum Place {
+    #[default]
+    None,
+    Waiting(Waiting),
+    Held(#[expect(dead_code, reason = "dropping it makes room")] OwnedSemaphorePermit),
+}
 
 /// A connection whose frames are counted.
 pub(super) struct Frames<S> {
     stream: S,
+    room: Room,
+    place: Place,
     incoming: Incoming,
     outgoing: Outgoing,
     unanswered: usize,
@@ -73,6 +109,12 @@ impl Incoming {
             usize::try_from(length(&self.frame)).unwrap_or(usize::MAX).saturating_add(HEADER_BYTES)
         };
         whole.saturating_sub(self.frame.len())
+    }
+
+    /// The length of a payload that needs a place in the room before it is read.
+    fn long_payload(&self) -> Option<usize> {
+        let length = usize::try_from(length(self.frame.get(..HEADER_BYTES)?)).ok()?;
+        (SHORT_MAX_BYTES < length && length <= FRAME_PAYLOAD_MAX_BYTES).then_some(length)
     }
 
     /// Takes note of bytes that arrived; true when they complete a frame that will be answered.
@@ -146,13 +188,34 @@ impl Outgoing {
 }
 
 impl<S> Frames<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S, room: Room) -> Self {
         Self {
             stream,
+            room,
+            place: Place::None,
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             unanswered: 0,
             waiting: None,
+        }
+    }
+}
+
+impl<S> Frames<S> {
+    /// Waits until the frame on its way in has its place in the room, if it needs one.
+    fn poll_place(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.place {
+                Place::Held(_) => return Poll::Ready(Ok(())),
+                Place::Waiting(waiting) => {
+                    let held = ready!(waiting.as_mut().poll(context)).map_err(io::Error::other)?;
+                    self.place = Place::Held(held);
+                }
+                Place::None => match self.incoming.long_payload() {
+                    Some(length) => self.place = Place::Waiting(self.room.take(length)),
+                    None => return Poll::Ready(Ok(())),
+                },
+            }
         }
     }
 }
@@ -170,8 +233,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
             }
             if this.incoming.complete {
                 this.incoming.give(buffer);
+                if !this.incoming.complete {
+                    this.place = Place::None;
+                }
                 return Poll::Ready(Ok(()));
             }
+            ready!(this.poll_place(context))?;
             let mut chunk = [0; CHUNK_BYTES];
             if this.incoming.passing > 0 {
                 let left = usize::try_from(this.incoming.passing).unwrap_or(usize::MAX);
@@ -224,71 +291,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    fn frame(type_: u8, stream_id: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap();
-        [&length.to_be_bytes()[..], &stream_id.to_be_bytes(), &[type_, 0], payload].concat()
-    }
-
-    /// What ttrpc gets to see of these bytes.
-    async fn seen(bytes: &[u8]) -> Vec<u8> {
-        let (mut host, guest) = tokio::io::duplex(64);
-        let bytes = bytes.to_vec();
-        let host = tokio::spawn(async move { host.write_all(&bytes).await.map(|()| host) });
-        let mut seen = Vec::new();
-        let mut guest = Frames::new(guest);
-        let (_, read) = tokio::join!(async { drop(host.await) }, guest.read_to_end(&mut seen));
-        read.unwrap();
-        seen
-    }
-
-    #[tokio::test]
-    async fn whole_frames_pass_as_they_are_and_cut_ones_do_not() {
-        let call = frame(TYPE_REQUEST, 1, b"\x0a\x03abc\x20\x05");
-        let long = frame(TYPE_REQUEST, 3, &[&b"\x1a\xa0\x8d\x06"[..], &[7; 100_000]].concat());
-        let stray = frame(2, 3, b"stray");
-        let all = [call.clone(), long, stray, frame(TYPE_REQUEST, 5, b"")].concat();
-        assert_eq!(seen(&all).await, all);
-        for cut in 1..call.len() {
-            assert!(seen(&call[..cut]).await.is_empty());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_call_out_of_bounds_is_emptied_and_an_oversized_one_is_ttrpcs_to_refuse() {
-        let metadata = b"\x2a\x00".repeat(ENVELOPE_PARTS_MAX + 1);
-        let next = frame(TYPE_REQUEST, 3, b"\x0a\x01s");
-        let sent = [frame(TYPE_REQUEST, 1, &metadata), next.clone()].concat();
-        assert_eq!(seen(&sent).await, [frame(TYPE_REQUEST, 1, b""), next.clone()].concat());
-        let oversized = frame(TYPE_REQUEST, 1, &vec![0; FRAME_PAYLOAD_MAX_BYTES + 1]);
-        let sent = [oversized, next].concat();
-        assert_eq!(seen(&sent).await, sent);
-    }
-
-    #[tokio::test]
-    async fn a_host_that_takes_no_answers_is_not_read() {
-        let (mut host, guest) = tokio::io::duplex(1 << 20);
-        let mut guest = Frames::new(guest);
-        let call = frame(TYPE_REQUEST, 1, b"\x0a\x01s");
-        host.write_all(&call.repeat(UNANSWERED_MAX + 1)).await.unwrap();
-        let mut read = vec![0; call.len() * UNANSWERED_MAX];
-        guest.read_exact(&mut read).await.unwrap();
-
-        let mut more = vec![0; call.len()];
-        let mut context = Context::from_waker(Waker::noop());
-        let mut buffer = ReadBuf::new(&mut more);
-        assert!(Pin::new(&mut guest).poll_read(&mut context, &mut buffer).is_pending());
-        // Half an answer is none.
-        let answer = frame(2, 1, b"done");
-        guest.write_all(&answer[..12]).await.unwrap();
-        let mut buffer = ReadBuf::new(&mut more);
-        assert!(Pin::new(&mut guest).poll_read(&mut context, &mut buffer).is_pending());
-        guest.write_all(&answer[12..]).await.unwrap();
-        guest.read_exact(&mut more).await.unwrap();
-        assert_eq!(more, call);
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tokio_vsock::{VsockAddr, VsockListener};
 
-use super::frames::Frames;
+use super::frames::{Frames, Room};
 
 /// The most connections at once. A shim uses one; Kata's tools a few.
 const CONNECTIONS_MAX: usize = 32;
@@ -48,7 +48,12 @@ pub(super) fn bind(address: &ServerAddress) -> io::Result<ttrpc::r#async::transp
         }
     };
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    Ok(ttrpc::r#async::transport::Listener::new(Accepted { door, connections, retry: None }))
+    Ok(ttrpc::r#async::transport::Listener::new(Accepted {
+        door,
+        connections,
+        room: Room::new(),
+        retry: None,
+    }))
 }
 
 /// Removes the socket that an earlier agent left at `path`, and nothing that is not a socket.
@@ -86,6 +91,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> ByteStream for T {}
 struct Accepted {
     door: Door,
     connections: Arc<Semaphore>,
+    room: Room,
     retry: Option<Pin<Box<Sleep>>>,
 }
 
@@ -103,7 +109,8 @@ impl Stream for Accepted {
                 // A connection beyond the bound is closed at once.
                 Ok(Some(stream)) => match Arc::clone(&self.connections).try_acquire_owned() {
                     Ok(slot) => {
-                        return Poll::Ready(Some(Ok(Frames::new(Connection { stream, _slot: slot }))));
+                        let connection = Connection { stream, _slot: slot };
+                        return Poll::Ready(Some(Ok(Frames::new(connection, self.room.clone()))));
                     }
                     Err(_) => continue,
                 },

@@ -154,6 +154,17 @@ impl Connection {
     /// # Errors
     /// When none comes, or what comes is no response for it.
     pub fn receive(&mut self, stream_id: u32) -> Result<Answer, ConnectionError> {
+        match self.receive_any()? {
+            (got, answer) if got == stream_id => Ok(answer),
+            (got, _) => Err(ConnectionError::OtherStream { got, due: stream_id }),
+        }
+    }
+
+    /// Receives the next response, with its stream.
+    ///
+    /// # Errors
+    /// When none comes, or what comes is no response.
+    pub fn receive_any(&mut self) -> Result<(u32, Answer), ConnectionError> {
         let mut header = [0; MESSAGE_HEADER_LENGTH];
         self.read_exact(&mut header)?;
         let header = MessageHeader::from(header);
@@ -166,13 +177,10 @@ impl Connection {
         if header.type_ != MESSAGE_TYPE_RESPONSE {
             return Err(ConnectionError::NotAResponse(header.type_));
         }
-        if header.stream_id != stream_id {
-            return Err(ConnectionError::OtherStream { got: header.stream_id, due: stream_id });
-        }
         let response = Response::parse_from_bytes(&payload).map_err(ConnectionError::Malformed)?;
         let status = response.status.unwrap_or_default();
         let code = status.code.enum_value().map_err(ConnectionError::UnknownStatus)?;
-        Ok(Answer { code, message: status.message, payload: response.payload })
+        Ok((header.stream_id, Answer { code, message: status.message, payload: response.payload }))
     }
 
     /// Sends a frame and receives the response for its stream.

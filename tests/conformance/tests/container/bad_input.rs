@@ -235,3 +235,29 @@ fn a_host_that_hangs_up_leaves_a_whole_container_or_none() {
     assert!(settled, "mounts of a cancelled request stay: {:?}", guest.mount_points());
     assert_eq!(guest.run(&id(8)), "honest\n");
 }
+
+/// kata-agent 4.1.0 has grown to 58 MB after errors, each with a backtrace.
+#[test]
+fn refusals_take_no_memory() {
+    const ROUNDS: usize = 100;
+    const GROWTH_KIB_MAX: u64 = 4 << 10;
+    let Some(guest) = Guest::new(&Policy::of(&HONEST)) else { return };
+    let mut denied = guest.container(&id(1));
+    spec(&mut denied).Process.as_mut().unwrap().Args = strings(&["/bin/sh", "-c", &"x".repeat(100_000)]);
+    let mut malformed = guest.container(&id(2));
+    malformed.storages[0].driver = "x".repeat(100_000);
+    let round = || {
+        assert_eq!(guest.create(&denied).unwrap_err().code, Code::PERMISSION_DENIED);
+        for _ in 0..8 {
+            assert_eq!(guest.create(&malformed).unwrap_err().code, Code::UNIMPLEMENTED);
+            assert_eq!(guest.remove(&id(3)).unwrap_err().code, Code::INVALID_ARGUMENT);
+            assert_eq!(guest.exec(&id(3), "../x", &HONEST).unwrap_err().code, Code::INVALID_ARGUMENT);
+        }
+    };
+    (0..ROUNDS / 4).for_each(|_| round());
+    let before = guest.anonymous_kib();
+    (0..ROUNDS).for_each(|_| round());
+    let after = guest.anonymous_kib();
+    assert!(after <= before + GROWTH_KIB_MAX, "{before} KiB became {after}");
+    assert_eq!(guest.run(&id(8)), "honest\n");
+}

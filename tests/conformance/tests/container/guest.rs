@@ -238,6 +238,13 @@ impl Guest {
         table.lines().find(|line| line.split(' ').nth(4) == Some(point)).map(str::to_owned)
     }
 
+    /// Memory of the agent that is its own and in RAM, in KiB.
+    pub(crate) fn anonymous_kib(&self) -> u64 {
+        let status = fs::read_to_string(self.proc_path("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// The number of descriptors that the agent has open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(self.proc_path("fd")).unwrap().count()
