@@ -132,11 +132,8 @@ impl FromStr for Reference {
 
 /// The registry and the repository of a name, of which Docker Hub's may be short.
 fn split_name(name: &str) -> Result<(Authority, String), ParseReferenceError> {
-    let looks_like_host = |first: &str| {
-        first.contains(['.', ':', '['])
-            || first == "localhost"
-            || first.bytes().any(|byte| byte.is_ascii_uppercase())
-    };
+    // Others take capitals for a sign of a host, too. In lower case, as hosts are compared, it would be another name.
+    let looks_like_host = |first: &str| first.contains(['.', ':', '[']) || first == "localhost";
     let (registry, path) = match name.split_once('/') {
         Some((first, path)) if looks_like_host(first) => {
             (first.parse::<Authority>().map_err(ParseReferenceError::Registry)?, path)

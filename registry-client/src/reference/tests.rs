@@ -17,7 +17,7 @@ fn short_names_are_those_of_docker_hub() {
         ("docker.io/busybox", "docker.io/library/busybox:latest"),
         ("index.docker.io/team/app:v1", "docker.io/team/app:v1"),
         ("localhost/app", "localhost/app:latest"),
-        ("Host/app", "host/app:latest"),
+        ("Host.example/app", "host.example/app:latest"),
     ] {
         assert_eq!(parse(text).unwrap().to_string(), expected);
     }
@@ -51,6 +51,7 @@ fn malformed_names_are_refused_by_their_part() {
         ("host:0/app", Error::Registry(ParseAuthorityError::Port)),
         ("registry.example/", Error::Repository),
         ("registry.example/App", Error::Repository),
+        ("Host/app", Error::Repository),
         ("registry.example/a//b", Error::Repository),
         ("registry.example/../b", Error::Repository),
         ("registry.example/a?b", Error::Repository),
