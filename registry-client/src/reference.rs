@@ -117,6 +117,10 @@ impl FromStr for Reference {
             return Err(ParseReferenceError::TooLong);
         }
         let (registry, repository) = split_name(name)?;
+        // What a short name stands for counts: it is what is written again.
+        if format!("{registry}/{repository}").len() > MAX_NAME_BYTES {
+            return Err(ParseReferenceError::TooLong);
+        }
         if !repository.split('/').all(is_path_component) {
             return Err(ParseReferenceError::Repository);
         }

@@ -42,11 +42,13 @@ fn full_names_are_taken_apart() {
 fn malformed_names_are_refused_by_their_part() {
     use ParseReferenceError as Error;
     let long = format!("registry.example/{}", "a".repeat(MAX_NAME_BYTES));
+    let short = "a".repeat(MAX_NAME_BYTES);
     let long_tag = format!("app:{}", "t".repeat(MAX_TAG_BYTES + 1));
     for (text, expected) in [
         ("", Error::Empty),
         (":tag", Error::Empty),
         (&long, Error::TooLong),
+        (&short, Error::TooLong),
         ("a_b.example/app", Error::Registry(ParseAuthorityError::Host)),
         ("host:0/app", Error::Registry(ParseAuthorityError::Port)),
         ("registry.example/", Error::Repository),
