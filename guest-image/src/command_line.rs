@@ -33,6 +33,9 @@ const ALWAYS: &[&str] = &[
     // A guest that panics stops: nobody can look into it, and its launcher sees the end.
     "panic=-1",
     "oops=panic",
+    // Objects of different kinds share no page, so that one freed too early is not another kind's next. And nothing is kept
+    // of an allocator whose name was merged: each device of dm-verity has one, and the host makes as many as it likes.
+    "slab_nomerge",
     // No /dev/mem, no unsigned module, no kexec of an unsigned kernel, no reading of kernel memory.
     "lockdown=confidentiality",
     "module.sig_enforce=1",
