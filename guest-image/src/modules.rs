@@ -1,6 +1,7 @@
 //! Kernel modules of the image: the list of the recipe, completed with what each module depends on, and unpacked.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashSet},
     io::Read as _,
     path::{Path, PathBuf},
@@ -91,7 +92,7 @@ impl Wanted {
     }
 }
 
-/// The modules of `recipe` and everything they depend on, each behind what it depends on.
+/// The modules of `recipe` and everything they depend on, each behind what it depends on, else by size.
 /// `tree` is `lib/modules/<release>` of the kernel package.
 ///
 /// # Errors
@@ -109,8 +110,8 @@ pub fn collect(tree: &Path, recipe: &str) -> Result<Vec<Module>, ModuleError> {
     }
     let Search { mut found, .. } = search;
     check_hardware(&found)?;
-    // Stable: as the recipe has them otherwise.
-    found.sort_by_key(|module| module.depth);
+    // Those that take long first, so that loading ends at about the same time on each processor.
+    found.sort_by_key(|module| (module.depth, Reverse(module.bytes.len())));
     Ok(found)
 }
 
