@@ -17,7 +17,7 @@ use super::{Figure, Figures, median};
 use crate::{artifacts, command::repository_root, packages};
 
 /// Boots of each.
-const RUNS: u8 = 7;
+const RUNS: u8 = 15;
 /// The most that a boot may take, as a multiple of busybox's.
 const RATIO_MAX: f64 = 1.25;
 /// The smallest policy that loads.
