@@ -83,6 +83,7 @@ fn only_what_goes_with_its_feature_may_be_missing() {
         "kernel/unprivileged_bpf_disabled",
         "net/core/bpf_jit_harden",
         "kernel/perf_event_paranoid",
+        "fs/leases-enable",
         "vm/unprivileged_userfaultfd",
     ];
     for setting in SETTINGS {
