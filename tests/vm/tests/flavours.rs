@@ -109,7 +109,7 @@ fn production_opens_its_door_for_no_report_but_that_of_a_secure_processor() {
     let with_address = honest.command_line.clone() + &address;
     let as_development = BootFiles::in_folder(&development).unwrap().command_line;
     for (name, command_line, why) in [
-        ("flavours-production", honest.command_line.clone(), "no policy is bound to this guest"),
+        ("flavours-production", honest.command_line.clone(), "there is no source of SNP reports"),
         ("flavours-address", with_address, "built without the emulated secure processor"),
         ("flavours-word", as_development, "built without the emulated secure processor"),
     ] {
