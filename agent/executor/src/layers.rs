@@ -22,7 +22,7 @@ use rustix::mount::MountAttrFlags;
 
 use crate::devices::{self, BlockDevice, MappedDevice};
 use crate::mounts::{Filesystem, MountPoint};
-use crate::patience::{self, Patience};
+use crate::patience::{DISK_WORK, Patience};
 use crate::rollback::{Rollback, carry_out, take_down};
 use crate::sys::device_mapper::DeviceMapper;
 use origin::Origin;
@@ -110,7 +110,7 @@ fn unmount(request: &UnmountDevice, layer: Layer) -> Result<(), UnmountDeviceErr
         Right::Sealed { .. } => point.unmount().map_err(UnmountDeviceError::Unmount),
         Right::Disk { grant, origin, verity } => {
             let disk = grant.request().source.to_string();
-            patience::take_down(&disk, Patience::FEW_BLOCKS, move || {
+            DISK_WORK.take_down(&disk, Patience::FEW_BLOCKS, move || {
                 point.unmount().map_err(UnmountDeviceError::Unmount)?;
                 verity.map_or(Ok(()), |device| device.remove()).map_err(UnmountDeviceError::RemoveDevice)?;
                 origin.release();
@@ -131,7 +131,7 @@ fn mount(request: &MountDevice, rollback: &mut Rollback) -> Result<(Verified, Mo
     let mapper = devices::mapper().map_err(MountDeviceError::Map)?;
     let patience = if mapper.is_some() { Patience::FEW_BLOCKS } else { Patience::WHOLE_DISK };
     let judged = request.clone();
-    let verified = patience::make(&request.source.to_string(), patience, rollback, move |rollback| {
+    let verified = DISK_WORK.make(&request.source.to_string(), patience, rollback, move |rollback| {
         verify(&judged, mapper, rollback)
     })?;
     let point = attach(verified.root.as_fd(), &request.target, rollback)?;

@@ -16,8 +16,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The most threads that wait for disks after everybody else stopped waiting.
 const LEFT_MAX: usize = 8;
 
-/// The threads of this process.
-static LEFT: Left = Left::new();
+/// That of this process.
+pub(crate) static DISK_WORK: DiskWork = DiskWork::new();
 
 /// Why work on a disk has no result.
 #[derive(Debug, thiserror::Error)]
@@ -68,44 +68,18 @@ impl Patience {
     pub(crate) const WHOLE_DISK: Self = Self { looks: 3000 };
 }
 
-/// Makes something that stands on `disk`, by steps that are undone when they fail, or when they come too late. How to
-/// undo what was made is added to `rollback`. A disk that has not answered before is not asked.
-pub(crate) fn make<T, E>(
-    disk: &str,
-    patience: Patience,
-    rollback: &mut Rollback,
-    work: impl FnOnce(&mut Rollback) -> Result<T, E> + Send + 'static,
-) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<SilentDiskError> + Send + 'static,
-{
-    LEFT.make(disk, patience, rollback, work)
-}
-
-/// Takes down what stands on `disk`. If the disk is silent it is not known what is left, and the thread goes on.
-pub(crate) fn take_down<T, E>(
-    disk: &str,
-    patience: Patience,
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<SilentDiskError> + Send + 'static,
-{
-    LEFT.take_down(disk, patience, work)
-}
-
-/// Threads that nobody waits for any more, each by the disk that it waits for.
+/// Work on disks, and the threads of it that nobody waits for any more, each by the disk that it waits for.
 #[derive(Debug)]
-struct Left(Mutex<Vec<String>>);
+pub(crate) struct DiskWork(Mutex<Vec<String>>);
 
-impl Left {
+impl DiskWork {
     const fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    fn make<T, E>(
+    /// Makes something that stands on `disk`, by steps that are undone when they fail, or when they come too late. How to
+    /// undo what was made is added to `rollback`. A disk that has not answered before is not asked.
+    pub(crate) fn make<T, E>(
         &'static self,
         disk: &str,
         patience: Patience,
@@ -158,7 +132,8 @@ impl Left {
         }
     }
 
-    fn take_down<T, E>(
+    /// Takes down what stands on `disk`. If the disk is silent it is not known what is left, and the thread goes on.
+    pub(crate) fn take_down<T, E>(
         &'static self,
         disk: &str,
         patience: Patience,

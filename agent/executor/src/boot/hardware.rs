@@ -76,14 +76,7 @@ fn alias(directory: &OwnedFd, path: &str) -> io::Result<Option<String>> {
         .and_then(|file| File::from(file).take(ALIAS_MAX).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(Some(text.trim_end().to_owned())),
-        Err(error)
-            if [Errno::NOENT, Errno::NODEV]
-                .map(io::Error::from)
-                .iter()
-                .any(|gone| gone.raw_os_error() == error.raw_os_error()) =>
-        {
-            Ok(None)
-        }
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::NODEV)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -128,11 +128,12 @@ fn load_group(directory: &Path, files: &[String]) -> Result<Vec<String>, LoadMod
         }
         Ok(without_hardware)
     };
-    let others = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(files.len());
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(files.len());
     thread::scope(|scope| {
         // A thread that does not start leaves its turns to the rest.
-        let others: Vec<_> =
-            (1..others).filter_map(|_| thread::Builder::new().spawn_scoped(scope, take_turns).ok()).collect();
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, take_turns).ok())
+            .collect();
         let mut without_hardware = take_turns()?;
         for other in others {
             // Joined one by one: the end of the scope does not wait for the threads themselves.

@@ -11,7 +11,7 @@ use super::filesystem::descriptor_path;
 use super::{Filesystem, MountPoint, MountPointError};
 use crate::boot::SecurityContext;
 use crate::layers::Layer;
-use crate::patience::{self, Patience, SilentDiskError};
+use crate::patience::{DISK_WORK, Patience, SilentDiskError};
 use crate::rollback::{Rollback, carry_out, take_down};
 use crate::scratch::{Scratch, WriteDirectories};
 
@@ -132,7 +132,7 @@ fn unmount(request: &UnmountOverlay, overlay: Overlay) -> Result<(), UnmountOver
     // An open root keeps the mount busy.
     drop(root);
     // What containers wrote goes to the scratch's disk now.
-    patience::take_down(grant.request().target.as_str(), Patience::WHOLE_DISK, move || {
+    DISK_WORK.take_down(grant.request().target.as_str(), Patience::WHOLE_DISK, move || {
         point.unmount().map_err(UnmountOverlayError::Unmount)
     })
 }
@@ -165,7 +165,7 @@ fn mount(
         lower.and_then(|lower| Ok((lower, scratch?))).map_err(MountOverlayError::Prepare)?;
     // The kernel looks into each of the directories.
     let target = request.target.as_str();
-    let root = patience::make(target, Patience::FEW_BLOCKS, rollback, move |rollback| {
+    let root = DISK_WORK.make(target, Patience::FEW_BLOCKS, rollback, move |rollback| {
         let writes = scratch.map(|scratch| WriteDirectories::make(&scratch, rollback)).transpose();
         let writes = writes.map_err(MountOverlayError::WriteDirectories)?;
         stack(lower.iter().map(OwnedFd::as_fd), writes.as_ref()).map_err(MountOverlayError::Filesystem)

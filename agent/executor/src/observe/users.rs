@@ -8,7 +8,7 @@ use policy_engine::authority::{Attempt, Claimed};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
 use crate::mounts::Overlay;
-use crate::patience::{self, Patience, SilentDiskError};
+use crate::patience::{DISK_WORK, Patience, SilentDiskError};
 use crate::rollback::Rollback;
 
 pub use database::{ResolveUserError, ResolvedUser, Users};
@@ -65,7 +65,7 @@ pub fn read_users(_: &Attempt, rootfs: &Overlay) -> Result<Claimed<Users>, ReadU
     let root = rootfs.root().try_clone_to_owned().map_err(ReadUsersError::Root)?;
     let target = rootfs.target().as_str();
     // Nothing is made, and nothing has to be undone.
-    patience::make(target, Patience::FEW_BLOCKS, &mut Rollback::default(), move |_| {
+    DISK_WORK.make(target, Patience::FEW_BLOCKS, &mut Rollback::default(), move |_| {
         let passwd = read(&root, "etc/passwd")?;
         let group = read(&root, "etc/group")?;
         Ok(Claimed::new(Users::parse(&passwd, &group)))

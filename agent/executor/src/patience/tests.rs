@@ -19,17 +19,17 @@ impl From<SilentDiskError> for WorkError {
 }
 
 /// Threads that are one test's own.
-fn threads() -> &'static Left {
-    Box::leak(Box::new(Left::new()))
+fn threads() -> &'static DiskWork {
+    Box::leak(Box::new(DiskWork::new()))
 }
 
-fn ask(threads: &'static Left, disk: &str) -> Result<u32, WorkError> {
+fn ask(threads: &'static DiskWork, disk: &str) -> Result<u32, WorkError> {
     threads.make(disk, SHORT, &mut Rollback::default(), |_| Ok(7))
 }
 
 /// A disk that answers when it is told to, and what was undone on it.
 struct Frozen {
-    threads: &'static Left,
+    threads: &'static DiskWork,
     name: &'static str,
     answer: Sender<()>,
     undone: Receiver<&'static str>,
@@ -37,7 +37,7 @@ struct Frozen {
 
 impl Frozen {
     /// Asks for something of a disk that does not answer.
-    fn ask(threads: &'static Left, name: &'static str, outcome: Result<u32, WorkError>) -> Self {
+    fn ask(threads: &'static DiskWork, name: &'static str, outcome: Result<u32, WorkError>) -> Self {
         let (answer, answered) = channel();
         let (undo, undone) = channel();
         let mut rollback = Rollback::default();

@@ -10,7 +10,7 @@ use super::encrypted_disk::{EncryptDiskError, EncryptedDisk};
 use super::plain_disk::{PlainDisk, PlainDiskError};
 use crate::devices::BlockDevice;
 use crate::mounts::{Filesystem, MountPoint};
-use crate::patience::{self, Patience, SilentDiskError};
+use crate::patience::{DISK_WORK, Patience, SilentDiskError};
 use crate::rollback::Rollback;
 
 /// Why there is no space to write to.
@@ -59,13 +59,13 @@ impl Ground {
         match self {
             Self::Memory => unmount(),
             Self::EncryptedDisk(source, disk) => {
-                patience::take_down(&source.to_string(), Patience::WHOLE_DISK, move || {
+                DISK_WORK.take_down(&source.to_string(), Patience::WHOLE_DISK, move || {
                     unmount()?;
                     disk.remove().map_err(RemoveSpaceError::Devices)
                 })
             }
             Self::PlainDisk(source, disk) => {
-                patience::take_down(&source.to_string(), Patience::WHOLE_DISK, move || {
+                DISK_WORK.take_down(&source.to_string(), Patience::WHOLE_DISK, move || {
                     unmount()?;
                     disk.discard();
                     Ok(())
@@ -129,7 +129,7 @@ fn on_disk(
 ) -> Result<Space, SpaceError> {
     let named = source.clone();
     let work = move |rollback: &mut Rollback| work(named, rollback);
-    patience::make(&source.to_string(), Patience::WHOLE_DISK, rollback, work)
+    DISK_WORK.make(&source.to_string(), Patience::WHOLE_DISK, rollback, work)
 }
 
 /// Mounts the file system that was made on the device a moment ago.
