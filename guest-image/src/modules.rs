@@ -14,6 +14,10 @@ pub const RECIPE: &str = include_str!("../modules.txt");
 
 /// Largest module that is unpacked, in bytes. Debian's largest one is 5 MiB.
 const MODULE_LIMIT: u64 = 32 << 20;
+/// The end of a signed module (`MODULE_SIG_STRING` of Linux `include/linux/module_signature.h`).
+const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
+/// Length of what stands before the mark, in bytes: `struct module_signature`.
+const SIGNATURE_INFO_LENGTH: usize = 12;
 
 /// Why the modules of the image could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,9 @@ pub enum ModuleError {
     /// Two modules need each other.
     #[error("module `{0}` depends on itself")]
     Cycle(String),
+    /// The file says that a signature is at its end, and is too short for it.
+    #[error("the signature of module `{0}` is damaged")]
+    Signature(String),
 }
 
 /// A kernel module, unpacked.
@@ -53,7 +60,7 @@ pub enum ModuleError {
 pub struct Module {
     /// The name of its file without `.ko`.
     pub name: String,
-    /// The file, with Debian's signature at its end.
+    /// The file, without Debian's signature at its end: the launch measurement covers these bytes, and no others load.
     pub bytes: Vec<u8>,
     /// When it is loaded.
     pub wanted: Wanted,
@@ -199,7 +206,10 @@ impl Search {
             .get(&normalised(name))
             .ok_or_else(|| ModuleError::Missing { name: name.to_owned(), wanted_by: wanted_by.to_owned() })?;
         let name = module_name(path).unwrap_or(name).to_owned();
-        Ok(Module { name, bytes: unpack(path)?, wanted: wanted.clone(), depth: 0 })
+        let mut bytes = unpack(path)?;
+        let length = unsigned_length(&bytes).ok_or_else(|| ModuleError::Signature(name.clone()))?;
+        bytes.truncate(length);
+        Ok(Module { name, bytes, wanted: wanted.clone(), depth: 0 })
     }
 }
 
@@ -249,6 +259,13 @@ fn unpack(path: &Path) -> Result<Vec<u8>, ModuleError> {
     }
     .map_err(read_error)?;
     Ok(bytes)
+}
+
+/// How long a module is without the signature at its end. Its length is in the last four bytes before the mark.
+fn unsigned_length(module: &[u8]) -> Option<usize> {
+    let Some(signed) = module.strip_suffix(SIGNATURE_MARK) else { return Some(module.len()) };
+    let signature_length = usize::try_from(u32::from_be_bytes(*signed.last_chunk()?)).ok()?;
+    signed.len().checked_sub(SIGNATURE_INFO_LENGTH)?.checked_sub(signature_length)
 }
 
 /// What the module depends on.
@@ -338,6 +355,20 @@ mod tests {
     fn a_cycle_ends() {
         let tree = tree(&[("a", "b"), ("b", "a")]);
         assert!(matches!(order(&tree, "a").unwrap_err(), ModuleError::Cycle(_)));
+    }
+
+    #[test]
+    fn the_signature_is_left_out() {
+        let signed = |length: u32| {
+            let info = [&[0, 0, 2, 0, 0, 0, 0, 0][..], &length.to_be_bytes()].concat();
+            [b"\x7fELF module", &b"a signature"[..], &info, SIGNATURE_MARK].concat()
+        };
+        assert_eq!(unsigned_length(&signed(11)), Some(b"\x7fELF module".len()));
+        assert_eq!(unsigned_length(b"\x7fELF module"), Some(b"\x7fELF module".len()));
+        for damaged in [signed(11 + 12), signed(u32::MAX), SIGNATURE_MARK.to_vec()] {
+            let damaged_length = unsigned_length(&damaged);
+            assert!(damaged_length.is_none(), "{damaged_length:?}");
+        }
     }
 
     #[test]

@@ -9,9 +9,11 @@
 )]
 
 use std::fs;
+use std::io::Read as _;
 use std::thread::sleep;
 use std::time::Duration;
 
+use lzma_rust2::XzReader;
 use serde_json::Value;
 use tempfile::TempDir;
 use vm::{
@@ -137,9 +139,11 @@ fn signed_module(host: &Host) -> Vec<u8> {
     let kernels = fs::read_dir(host.target.join("guest-image/kernel")).unwrap();
     let package = kernels.map(|entry| entry.unwrap().path()).find(|path| path.join("boot").is_dir()).unwrap();
     let release = fs::read_dir(package.join("lib/modules")).unwrap().next().unwrap().unwrap();
-    let modules = guest_image::modules::collect(&release.path(), "dummy").unwrap();
-    assert_eq!(modules.len(), 1);
-    modules[0].bytes.clone()
+    let packed = fs::File::open(release.path().join("kernel/drivers/net/dummy.ko.xz")).unwrap();
+    let mut module = Vec::new();
+    XzReader::new(packed, false).read_to_end(&mut module).unwrap();
+    assert!(module.ends_with(b"~Module signature appended~\n"));
+    module
 }
 
 /// A static program that makes one system call with zeros for arguments, and ends with its error number.
@@ -191,6 +195,10 @@ fn the_kernel_is_locked_down_when_containers_run() {
     let kept = "kernel/modules_disabled=1\nkernel/kexec_load_disabled=1\nkernel/unprivileged_bpf_disabled=1\n\
                 kernel/usermodehelper/bset=0\t0\n";
     assert_eq!(guest.run(&CAPABILITIES, &script), kept);
+
+    let script = "busybox mount -t securityfs none /mnt && cd /mnt && (echo none >lockdown) 2>/dev/null; \
+                  busybox cat lockdown";
+    assert_eq!(guest.run(&CAPABILITIES, script), "none integrity [confidentiality]\n");
 
     let calls: String =
         SYSTEM_CALLS.iter().map(|(name, _)| format!("/bin/{name}; echo {name} $?\n")).collect();

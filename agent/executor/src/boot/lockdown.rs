@@ -1,16 +1,20 @@
 //! What the kernel gives up when its modules are loaded: before the host says anything and before a container runs.
 //!
-//! The command line does its part before (`lockdown=confidentiality`, signed modules only, no tracefs, no keyboard). A
-//! setting that does not take ends the boot: the measurement promises a kernel that has all of them. Those marked
-//! "for good" are never given back, not even to a container that may write to `/proc/sys`.
+//! The command line does its part before (no tracefs, no keyboard). A setting that does not take ends the boot: the
+//! measurement promises a kernel that has all of them. Those marked "for good" are never given back, not even to a
+//! container that may write to `/proc/sys`.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::termios::{
     ControlModes, LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr,
 };
 
+use crate::mounts::{Filesystem, INERT};
 use crate::procfs::PrivateProcfs;
 
 /// The longest setting that is read back, in bytes.
@@ -24,10 +28,13 @@ pub enum LockdownError {
     /// The settings are out of reach.
     #[error("cannot mount a procfs for the settings of the kernel")]
     Procfs(#[source] io::Error),
+    /// The level of lockdown is out of reach.
+    #[error("cannot mount a securityfs for the lockdown of the kernel")]
+    Securityfs(#[source] io::Error),
     /// The kernel refuses a setting, or has no such one.
     #[error("cannot set `{setting}` of the kernel")]
     Set {
-        /// Its path below `/proc/sys`.
+        /// Its path below `/proc/sys`, or `lockdown` itself.
         setting: &'static str,
         /// The cause.
         #[source]
@@ -36,7 +43,7 @@ pub enum LockdownError {
     /// The kernel took the value and has another one.
     #[error("`{setting}` of the kernel is `{found}` after it was set to `{value}`")]
     Differs {
-        /// Its path below `/proc/sys`.
+        /// Its path below `/proc/sys`, or `lockdown` itself.
         setting: &'static str,
         /// What was written.
         value: &'static str,
@@ -114,10 +121,17 @@ const SETTINGS: &[Setting] = &[
     setting("fs/suid_dumpable", "0", Absence::Fatal),
 ];
 
+/// How far the kernel is locked down: nobody changes its memory or reads it, not through `/dev/mem`, a kernel to boot,
+/// debugfs or BPF. For good. Not on the command line: under it a module has to be signed, and the measurement is what
+/// says which modules load.
+const LEVEL: &[Setting] = &[setting("lockdown", "confidentiality", Absence::Fatal)];
+
 /// Locks the kernel down. What needs a module has been loaded before.
 pub(super) fn lock_kernel() -> Result<(), LockdownError> {
     let procfs = PrivateProcfs::with_sysctls().map_err(LockdownError::Procfs)?;
     apply(&procfs, SETTINGS)?;
+    let securityfs = Filesystem::open("securityfs").and_then(|securityfs| securityfs.mount(INERT));
+    apply(&SecurityFs(securityfs.map_err(LockdownError::Securityfs)?), LEVEL)?;
     close_console_input().map_err(LockdownError::Console)
 }
 
@@ -154,6 +168,38 @@ impl Kernel for PrivateProcfs {
         let value = self.read(&format!("sys/{path}"), VALUE_MAX)?;
         Ok(String::from_utf8_lossy(&value).trim_end_matches('\n').to_owned())
     }
+}
+
+/// The kernel's security modules, attached to no directory tree.
+struct SecurityFs(OwnedFd);
+
+impl SecurityFs {
+    fn open(&self, path: &str, access: OFlags) -> io::Result<File> {
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(openat(&self.0, path, flags, Mode::empty())?))
+    }
+}
+
+impl Kernel for SecurityFs {
+    /// The kernel refuses the level that it has already.
+    fn set(&self, path: &str, value: &str) -> io::Result<()> {
+        if self.get(path)? == value {
+            Ok(())
+        } else {
+            self.open(path, OFlags::WRONLY)?.write_all(value.as_bytes())
+        }
+    }
+
+    fn get(&self, path: &str) -> io::Result<String> {
+        let mut levels = String::new();
+        self.open(path, OFlags::RDONLY)?.take(VALUE_MAX).read_to_string(&mut levels)?;
+        Ok(chosen(&levels).to_owned())
+    }
+}
+
+/// `integrity` of `none [integrity] confidentiality`.
+fn chosen(levels: &str) -> &str {
+    levels.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or("", |(level, _)| level)
 }
 
 fn apply(kernel: &impl Kernel, settings: &[Setting]) -> Result<(), LockdownError> {

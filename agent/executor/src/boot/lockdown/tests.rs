@@ -92,6 +92,27 @@ fn only_what_goes_with_its_feature_may_be_missing() {
     }
 }
 
+#[test]
+fn the_level_is_the_one_in_brackets() {
+    assert_eq!(chosen("none integrity [confidentiality]\n"), "confidentiality");
+    assert_eq!(chosen("[none] integrity confidentiality\n"), "none");
+    assert_eq!(chosen("none integrity\n"), "");
+}
+
+#[test]
+fn a_kernel_that_has_no_lockdown_or_stays_open_does_not_boot() {
+    let [level] = LEVEL else { panic!("more than the level: {}", LEVEL.len()) };
+    let kernel = |stuck| {
+        let values = RefCell::new(BTreeMap::from([(level.path, "none".to_owned())]));
+        Table { values, refused: None, stuck }
+    };
+    apply(&kernel(None), LEVEL).unwrap();
+    for open in [kernel(Some(level.path)), Table::without(level.path)] {
+        let booted = apply(&open, LEVEL);
+        assert!(booted.is_err(), "{booted:?}");
+    }
+}
+
 /// What no longer changes comes after what it would keep from changing.
 #[test]
 fn helper_programs_lose_their_names_before_modules_are_closed() {
