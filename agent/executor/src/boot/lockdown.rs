@@ -152,7 +152,7 @@ pub(super) fn silence_kernel() -> Result<(), LockdownError> {
 
 /// The settings of a kernel.
 trait Kernel {
-    /// Sets a setting, named by its path below `/proc/sys`.
+    /// Sets a setting, named by its path.
     fn set(&self, path: &str, value: &str) -> io::Result<()>;
     /// Its value, without the end of the line.
     fn get(&self, path: &str) -> io::Result<String>;

@@ -1,5 +1,5 @@
-//! Guests that pull images: through the proxy of what is measured, from a registry that they have a reason to believe, and
-//! only what the policy names.
+//! Guests that pull images: through the proxy of what is measured, from a registry that they have a reason to believe, with
+//! a login for it alone, and only what the policy names.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests stop at the first surprise")]
 
@@ -23,7 +23,10 @@ const COMMAND: [&str; 3] = ["/bin/busybox", "cat", "/marker"];
 /// Allows nothing: no layer of a stranger gets as far as a question.
 const POLICY: &str = "package policy\n\napi_version := \"0.10.0\"\nframework_version := \"0.2.3\"\n";
 
-/// Debian's registry over TLS with two images, of which a policy names one.
+/// What [`Access::Password`] wants, as engines keep it: `user:secret` in base64.
+const LOGIN: &str = "dXNlcjpzZWNyZXQ=";
+
+/// Debian's registry over TLS, behind a password, with two images, of which a policy names one.
 struct Served {
     registry: Registry,
     image: Image,
@@ -48,7 +51,7 @@ impl Served {
         let digest = image.layer();
         let blobs = folder.join("images/docker/registry/v2/blobs/sha256");
         Self {
-            registry: Registry::start(folder, &Access::Tls(&certified(&authority()))),
+            registry: Registry::start(folder, &Access::Password(&certified(&authority()))),
             layer: blobs.join(digest.split_at(2).0).join(digest).join("data"),
             policy: fs::read_to_string(file).unwrap(),
             image,
@@ -57,8 +60,20 @@ impl Served {
 
     /// The policy's container on an image of this registry.
     fn run(&self, tool: &HostTool, number: u8, repository: &str, more: &[&str]) -> Value {
+        self.run_from(&self.registry, tool, number, repository, more)
+    }
+
+    /// The policy's container on an image of another registry.
+    fn run_from(
+        &self,
+        registry: &Registry,
+        tool: &HostTool,
+        number: u8,
+        repository: &str,
+        more: &[&str],
+    ) -> Value {
         let id = format!("{number:02x}").repeat(32);
-        let reference = format!("docker://localhost:{}/{repository}:v1", self.registry.port);
+        let reference = format!("docker://localhost:{}/{repository}:v1", registry.port);
         let mut args = vec!["run", "--id", &id, "--image", self.image.layout.to_str().unwrap()];
         args.extend(["--pull", &reference]);
         args.extend(more);
@@ -67,15 +82,20 @@ impl Served {
     }
 }
 
-/// Initdata that names the proxy and the registry's authority.
-fn initdata(policy: &str) -> Initdata {
+/// Initdata that names the proxy, the registry's authority and a login for it.
+fn initdata(served: &Served) -> Initdata {
     let certificate = authority().chain_pem();
     let hub = format!(
         "[kbc]\nname = \"cc_kbc\"\nurl = \"https://kbs.example\"\n\n[image]\n\
-         extra_root_certificates = [\"\"\"\n{certificate}\"\"\"]\n\n\
+         extra_root_certificates = [\"\"\"\n{certificate}\"\"\"]\n\
+         authenticated_registry_credentials_uri = \
+         \"file:///run/confidential-containers/initdata/auth.json\"\n\n\
          [image.image_pull_proxy]\nhttps_proxy = \"vsock://2:{PROXY_PORT}\"\n"
     );
-    Initdata::of_files(&[("policy.rego", policy), ("cdh.toml", &hub)]).unwrap()
+    let registry = format!("localhost:{}", served.registry.port);
+    let logins = json!({ "auths": { registry: { "auth": LOGIN } } }).to_string();
+    let files = [("policy.rego", served.policy.as_str()), ("cdh.toml", &hub), ("auth.json", &logins)];
+    Initdata::of_files(&files).unwrap()
 }
 
 #[test]
@@ -87,7 +107,7 @@ fn a_guest_pulls_from_the_registry_that_its_initdata_trusts_what_its_policy_name
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(&host, folder.path());
     let boot = BootFiles::in_folder(&host.image).unwrap();
-    let config = VmConfig::new("pull", boot, [0; 32]).with_initdata(initdata(&served.policy));
+    let config = VmConfig::new("pull", boot, [0; 32]).with_initdata(initdata(&served));
     let machine = VirtualMachine::start(&host, &config).unwrap();
     proxy::relay(machine.listen(PROXY_PORT).unwrap());
     let tool = HostTool::new(&host, &machine);
@@ -97,6 +117,13 @@ fn a_guest_pulls_from_the_registry_that_its_initdata_trusts_what_its_policy_name
 
     let refused = served.run(&tool, 2, "team/foreign", &["--no-sandbox"]);
     assert_eq!(refused["status"], "PERMISSION_DENIED", "{refused}");
+
+    // The same image and password, at a registry that the login is not for.
+    let other = Registry::start(folder.path(), &Access::Password(&certified(&authority())));
+    let refused = served.run_from(&other, &tool, 5, "team/app", &["--no-sandbox"]);
+    assert_eq!(refused["status"], "UNAVAILABLE", "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.ends_with("the registry asks for other credentials than there are"), "{refused}");
 
     // A bit of the file's content.
     let honest = fs::read(&served.layer).unwrap();
