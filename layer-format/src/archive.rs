@@ -107,7 +107,7 @@ pub enum ArchiveError {
         /// Bytes it says it has.
         size_bytes: u64,
     },
-    /// Sparse files have no defined layer hash.
+    /// Sparse files in the forms of GNU: no builder of images writes them, and their maps would be one more thing to parse.
     #[error("the sparse file at byte {offset} is not supported")]
     Sparse {
         /// Where its header is.
