@@ -32,6 +32,7 @@ pub use initdata::{Initdata, InitdataError};
 pub use layer::{BLOCK_BYTES, Layer, LayerError, LayerFiles};
 pub use machine::VirtualMachine;
 pub use qmp::QmpError;
+pub use vsock::GUEST_CID;
 
 /// vsock port on which the agent serves.
 pub const AGENT_PORT: u32 = 1024;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The only guest of its back-end; the number is the guest's own business.
-pub(crate) const GUEST_CID: u32 = 3;
+pub const GUEST_CID: u32 = 3;
 /// A guest that is up answers a connection at once, also under emulation.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// `OK <port>\n`, with room for any port.

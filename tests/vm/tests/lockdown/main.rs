@@ -8,12 +8,16 @@
     reason = "tests stop at the first surprise"
 )]
 
+mod program;
+mod vsock;
+
 use std::fs;
 use std::io::Read as _;
 use std::thread::sleep;
 use std::time::Duration;
 
 use lzma_rust2::XzReader;
+use program::system_call;
 use serde_json::Value;
 use tempfile::TempDir;
 use vm::{
@@ -144,29 +148,6 @@ fn signed_module(host: &Host) -> Vec<u8> {
     XzReader::new(packed, false).read_to_end(&mut module).unwrap();
     assert!(module.ends_with(b"~Module signature appended~\n"));
     module
-}
-
-/// A static program that makes one system call with zeros for arguments, and ends with its error number.
-fn system_call(number: u32) -> Vec<u8> {
-    const HEADERS_SIZE: u64 = 0x40 + 0x38;
-    const ADDRESS: u64 = 0x40_0000;
-    let mut code = vec![0xb8];
-    code.extend(number.to_le_bytes());
-    // The kernel clears registers at the start of a program. syscall; neg eax; mov edi, eax; mov eax, 60; syscall
-    code.extend([0x0f, 0x05, 0xf7, 0xd8, 0x89, 0xc7, 0xb8, 60, 0, 0, 0, 0x0f, 0x05]);
-    let size = HEADERS_SIZE + code.len() as u64;
-    let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
-    for value in [ADDRESS + HEADERS_SIZE, 0x40, 0] {
-        program.extend(value.to_le_bytes());
-    }
-    program.extend([0, 0, 0, 0, 0x40, 0, 0x38, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    // One segment, readable and executable.
-    program.extend([1, 0, 0, 0, 5, 0, 0, 0]);
-    for value in [0, ADDRESS, ADDRESS, size, size, 0x1000] {
-        program.extend(value.to_le_bytes());
-    }
-    program.extend(code);
-    program
 }
 
 #[test]
