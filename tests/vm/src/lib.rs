@@ -16,6 +16,7 @@ mod igvm;
 mod initdata;
 mod layer;
 mod machine;
+pub mod machine_code;
 mod process;
 mod qemu;
 mod qmp;

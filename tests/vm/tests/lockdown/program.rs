@@ -1,7 +1,6 @@
 //! Static programs without a C library, in x86-64 machine code: containers have no other that make these system calls.
 
-const HEADERS_SIZE: u64 = 0x40 + 0x38;
-const ADDRESS: u64 = 0x40_0000;
+use vm::machine_code::{DATA_ADDRESS, VSOCK_ADDRESS_SIZE, VSOCK_FAMILY, executable, vsock_address};
 
 /// A program that makes one system call with zeros for arguments, and ends with its error number.
 pub(crate) fn system_call(number: u32) -> Vec<u8> {
@@ -17,14 +16,14 @@ const EXIT: [u8; 9] = [0x89, 0xc7, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
 pub(crate) type Place = (u32, u32);
 
 /// A program that takes a place on vsock for its own, and ends with the error number, 0 for none.
-pub(crate) fn bind(own: Place) -> Vec<u8> {
-    on_socket(&address(own), &[&call(49, &ADDRESS_OF_DATA), &OR_EXIT[..]].concat())
+pub(crate) fn bind((context, port): Place) -> Vec<u8> {
+    on_socket(&vsock_address(context, port), &[&call(49, &ADDRESS_OF_DATA), &OR_EXIT[..]].concat())
 }
 
 /// A program that connects to a place on vsock, sends the request, and prints the start of an answer. It ends with the
 /// error number of the connection or of the read, 0 for none.
-pub(crate) fn dial(peer: Place, request: &[u8]) -> Vec<u8> {
-    let start = data_address() + ADDRESS_SIZE;
+pub(crate) fn dial((context, port): Place, request: &[u8]) -> Vec<u8> {
+    let start = DATA_ADDRESS + u32::from(VSOCK_ADDRESS_SIZE);
     let size = u32::try_from(request.len()).unwrap();
     let connect = call(42, &ADDRESS_OF_DATA);
     // sendto(ebx, request, size, MSG_NOSIGNAL, 0, 0): the answer, or that there is none, says how it went.
@@ -35,20 +34,21 @@ pub(crate) fn dial(peer: Place, request: &[u8]) -> Vec<u8> {
     // write(1, rsp, what was read): mov edx, eax; mov ebx, 1; mov rsi, rsp
     let write = [&[0x89, 0xc2][..], &word(0xbb, 1), &call(1, &[0x48, 0x89, 0xe6])].concat();
     let code = [&connect, &OR_EXIT[..], &send, &read, &OR_EXIT, &write].concat();
-    on_socket(&[&address(peer)[..], request].concat(), &code)
+    on_socket(&[&vsock_address(context, port)[..], request].concat(), &code)
 }
 
 /// Goes on unless eax has an error, with which it ends: test eax, eax; jns; neg eax, and [`EXIT`].
 const OR_EXIT: [u8; 15] = [0x85, 0xc0, 0x79, 11, 0xf7, 0xd8, 0x89, 0xc7, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
-const VSOCK_FAMILY: u32 = 40;
-const ADDRESS_SIZE: u32 = 16;
 /// mov esi, the start of the data; mov edx, the size of an address
-const ADDRESS_OF_DATA: [u8; 10] = [0xbe, 0x78, 0, 0x40, 0, 0xba, 16, 0, 0, 0];
+const ADDRESS_OF_DATA: [u8; 10] = {
+    let [a, b, c, d] = DATA_ADDRESS.to_le_bytes();
+    [0xbe, a, b, c, d, 0xba, VSOCK_ADDRESS_SIZE, 0, 0, 0]
+};
 
 /// A program with a socket in ebx that runs `code` and ends with 0.
 fn on_socket(data: &[u8], code: &[u8]) -> Vec<u8> {
     // socket(AF_VSOCK, SOCK_STREAM, 0): mov edi; mov esi; xor edx, edx; mov eax, 41; syscall
-    let arguments = [&word(0xbf, VSOCK_FAMILY)[..], &word(0xbe, 1), &[0x31, 0xd2]].concat();
+    let arguments = [&word(0xbf, VSOCK_FAMILY.into())[..], &word(0xbe, 1), &[0x31, 0xd2]].concat();
     let socket = [&arguments[..], &word(0xb8, 41), &[0x0f, 0x05]].concat();
     // mov ebx, eax, and at the end xor eax, eax
     executable(data, &[&socket, &OR_EXIT[..], &[0x89, 0xc3], code, &[0x31, 0xc0], &EXIT].concat())
@@ -63,32 +63,4 @@ fn call(number: u32, others: &[u8]) -> Vec<u8> {
 fn word(instruction: u8, number: u32) -> [u8; 5] {
     let [a, b, c, d] = number.to_le_bytes();
     [instruction, a, b, c, d]
-}
-
-/// `struct sockaddr_vm`: family, reserved, port, context, flags.
-fn address((context, port): Place) -> Vec<u8> {
-    [VSOCK_FAMILY, port, context, 0].map(u32::to_le_bytes).concat()
-}
-
-fn data_address() -> u32 {
-    u32::try_from(ADDRESS + HEADERS_SIZE).unwrap()
-}
-
-/// An ELF file with this data, and this code behind it.
-fn executable(data: &[u8], code: &[u8]) -> Vec<u8> {
-    let size = HEADERS_SIZE + (data.len() + code.len()) as u64;
-    let entry = ADDRESS + HEADERS_SIZE + data.len() as u64;
-    let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
-    for value in [entry, 0x40, 0] {
-        program.extend(value.to_le_bytes());
-    }
-    program.extend([0, 0, 0, 0, 0x40, 0, 0x38, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    // One segment, readable and executable.
-    program.extend([1, 0, 0, 0, 5, 0, 0, 0]);
-    for value in [0, ADDRESS, ADDRESS, size, size, 0x1000] {
-        program.extend(value.to_le_bytes());
-    }
-    program.extend(data);
-    program.extend(code);
-    program
 }
