@@ -18,7 +18,7 @@ const ROUNDS: u32 = 25;
 /// in one piece, and a leak is in all of them.
 const LEFT_BEHIND_MAX: u32 = 256;
 /// What the allocator may take in all, in KiB.
-const GROWTH_KIB_MAX: u32 = 1024;
+const GROWTH_KIB_MAX: u32 = 512;
 /// The kernel lets go of a loop device when it has time to.
 const DETACH_ATTEMPTS: u32 = 250;
 
